@@ -1,0 +1,89 @@
+"""The node that puts pictures into a video latent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..pusa_core.conditions import FrameCondition, check_video_samples, place
+from ..pusa_core.errors import PusaError
+from ..pusa_core.frames import LATENT_FRAME, POSITION_UNITS, parse_multipliers, parse_positions, resolve_position
+from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
+
+WAN_CHANNELS = 16
+
+
+class PusaConditionFrames(io.ComfyNode):
+    """Pictures at chosen frames of a video latent, each with its own share of noise."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PusaConditionFrames",
+            display_name="Condition Frame Injector",
+            category="Pusa",
+            description=(
+                "Puts pictures at frames of the video: one at 0 is image-to-video, two at 0 and -1 start-end frames, more are "
+                "keyframes. Several injectors can follow one another."
+            ),
+            inputs=[
+                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                io.Latent.Input("latent", tooltip="Empty video latent (Empty Hunyuan Latent Video), or another injector's output."),
+                io.Image.Input("images", tooltip="One picture per position; join several with Batch Images."),
+                io.String.Input("positions", default="0", tooltip="Frame of each picture, with commas: 0 is the first, -1 the last. Counted as position_unit says."),
+                io.String.Input("noise_multipliers", default="0.2", tooltip="Noise per position, 0 (kept as given) to 1 (ignored): one value, one per position (0.2, 0.5), or a ramp (0..0.2). 0.2 is the authors' start; more moves more freely."),
+                io.Combo.Input("resize", options=list(RESIZES), default=CROP, tooltip="How a picture of other proportions becomes the video's size: crop the sides, letterbox with black (the bars become part of the video), or stretch."),
+                io.Combo.Input("position_unit", options=list(POSITION_UNITS), default=LATENT_FRAME, tooltip="Latent frame: 81 frames are 21 latent frames, 0 to 20. Video frame: 0 to 80; the latent frame that holds it is used (1 to 4 share one)."),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="The latent with the pictures in place and noise_multipliers beside its samples.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        vae: Any,
+        latent: dict[str, Any],
+        images: Tensor,
+        positions: str = "0",
+        noise_multipliers: str = "0.2",
+        resize: str = CROP,
+        position_unit: str = LATENT_FRAME,
+    ) -> io.NodeOutput:
+        samples = latent["samples"]
+        check_wan_vae(vae)
+        check_video_samples(samples, WAN_CHANNELS)
+        check_images(images)
+        typed = parse_positions(positions)
+        if len(typed) != len(images):
+            raise PusaError(
+                f"{len(images)} images for {len(typed)} positions ({positions}). Give one position per picture: "
+                "add positions, or join the pictures with Batch Images."
+            )
+        multipliers = parse_multipliers(noise_multipliers, len(typed))
+        frames = [resolve_position(position, samples.shape[2], position_unit) for position in typed]
+        fitted = fit_to_latent(images, samples, resize)
+        conditions = [
+            FrameCondition(vae.encode(fitted[i : i + 1]), frame, multiplier)
+            for i, (frame, multiplier) in enumerate(zip(frames, multipliers, strict=True))
+        ]
+        samples, frame_multipliers = place(samples, latent.get("noise_multipliers"), conditions)
+        return io.NodeOutput({**latent, "samples": samples, "noise_multipliers": frame_multipliers})
+
+
+def fit_to_latent(images: Tensor, samples: Tensor, resize: str) -> Tensor:
+    """Pictures [N, H, W, C] at the pixel size of a Wan latent [B, 16, F, h, w]: 8 pixels for each latent one."""
+    return fit_images(images, samples.shape[4] * 8, samples.shape[3] * 8, resize)
+
+
+def check_wan_vae(vae: Any) -> None:
+    """Refuse a missing VAE and one that does not make 16-channel video latents."""
+    if vae is None:
+        raise PusaError("No VAE came in. Check the file of the checkpoint or Load VAE node: wan_2.1_vae.safetensors is needed.")
+    channels = getattr(vae, "latent_channels", WAN_CHANNELS)
+    if channels != WAN_CHANNELS or getattr(vae, "latent_dim", 3) != 3:
+        raise PusaError(
+            f"This VAE makes latents of {channels} channels, Wan2.1 and Wan2.2 14B need wan_2.1_vae.safetensors "
+            f"({WAN_CHANNELS} channels, video). The Wan2.2 VAE belongs to the 5B model only."
+        )

@@ -1,0 +1,1 @@
+"""Pusa's per-frame timesteps in plain torch; nothing here knows ComfyUI."""

@@ -1,0 +1,117 @@
+"""Latent frames and pixel frames: counting them, naming them, reading what a user typed about them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from .errors import PusaError
+
+STRIDE = 4
+"""Pixel frames per latent frame of the Wan VAE, after the first frame, which stands alone."""
+
+LATENT_FRAME = "latent frame"
+VIDEO_FRAME = "video frame"
+POSITION_UNITS = (LATENT_FRAME, VIDEO_FRAME)
+
+
+def latent_frame_count(length: int) -> int:
+    """Latent frames of a video of `length` pixel frames: 1 -> 1, 5 -> 2, 81 -> 21."""
+    if length < 1:
+        raise PusaError(f"A video of {length} frames has no latent frames; use a length of 1 or more.")
+    return (length + STRIDE - 2) // STRIDE + 1
+
+
+def video_length(latent_frames: int) -> int:
+    """Pixel frames that `latent_frames` decode to: 1 -> 1, 2 -> 5, 21 -> 81."""
+    return STRIDE * (latent_frames - 1) + 1
+
+
+def first_pixel_frame(latent_frame: int) -> int:
+    """First pixel frame of a latent frame: latent frame i > 0 holds pixel frames 4i - 3 to 4i."""
+    return max(0, STRIDE * latent_frame - STRIDE + 1)
+
+
+def latent_frame_of(pixel_frame: int) -> int:
+    """Latent frame that holds a pixel frame: 0 -> 0, 1 to 4 -> 1, 80 -> 20."""
+    return (pixel_frame + STRIDE - 1) // STRIDE
+
+
+def resolve_position(position: int, latent_frames: int, unit: str = LATENT_FRAME) -> int:
+    """Latent frame in [0, latent_frames) for a user's position; negative counts from the end.
+
+    unit: "latent frame", or "video frame" for pixel frames of the decoded video.
+    """
+    if unit not in POSITION_UNITS:
+        raise PusaError(f"position_unit is {unit!r}; use one of {', '.join(map(repr, POSITION_UNITS))}.")
+    count = latent_frames if unit == LATENT_FRAME else video_length(latent_frames)
+    if not -count <= position < count:
+        reach = position + 1 if position >= 0 else -position
+        needed = video_length(reach) if unit == LATENT_FRAME else video_length(latent_frame_count(reach))
+        raise PusaError(
+            f"Position {position} is outside this latent of {count} {unit}s. "
+            f"Use {-count} to {count - 1}, or set the video length to {needed} or more."
+        )
+    position %= count
+    return position if unit == LATENT_FRAME else latent_frame_of(position)
+
+
+def parse_positions(text: str) -> list[int]:
+    """Positions as typed: "0, 10, -1" -> [0, 10, -1]."""
+    positions = []
+    for entry in _entries(text, "positions", "0, 10, -1"):
+        if not re.fullmatch(r"[+-]?\d{1,9}", entry):
+            raise PusaError(
+                f"{entry!r} in positions is not a whole number. Write frame numbers with commas between them, "
+                "such as 0, 10, -1 (negative counts from the end)."
+            )
+        positions.append(int(entry))
+    return positions
+
+
+def parse_multipliers(text: str, count: int) -> list[float]:
+    """Noise multipliers as typed, one per position, each in [0, 1].
+
+    text: one value for all ("0.2"), one per position ("0.2, 0.5"), or a ramp over them ("0..0.2").
+    Returns `count` values.
+    """
+    entries = _entries(text, "noise_multipliers", "0.2, 0.5")
+    if len(entries) == 1 and ".." in entries[0]:
+        first, last = (_multiplier(end) for end in entries[0].split("..", 1))
+        return [first + (last - first) * i / max(1, count - 1) for i in range(count)]
+    values = [_multiplier(entry) for entry in entries]
+    if len(values) == 1:
+        return values * count
+    if len(values) != count:
+        raise PusaError(
+            f"{len(values)} noise_multipliers for {count} positions. "
+            "Give one value for all of them, or exactly one per position."
+        )
+    return values
+
+
+def check_multiplier(value: float) -> float:
+    """The value itself, if it is a noise multiplier: a number in [0, 1]."""
+    if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+        raise PusaError(f"noise_multiplier is {value}; use 0 (kept clean) to 1 (free).")
+    return value
+
+
+def _multiplier(entry: str) -> float:
+    try:
+        value = float(entry)
+    except ValueError:
+        raise PusaError(
+            f"{entry.strip()!r} in noise_multipliers is not a number. Write values from 0 to 1 with commas between them, "
+            "such as 0.2, 0.5, or a ramp such as 0..0.2."
+        ) from None
+    return check_multiplier(value)
+
+
+def _entries(text: str, name: str, example: str) -> list[str]:
+    entries = [entry.strip() for entry in text.replace(";", ",").split(",")]
+    if entries[-1] == "":
+        entries.pop()
+    if not entries or "" in entries:
+        raise PusaError(f"{name} is {text!r}, which has an empty entry; write it like {example}.")
+    return entries
