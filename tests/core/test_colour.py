@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from pusa_core.colour import (
     MEAN_AND_STD,
     METHODS,
