@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from devtools.node_ids import node_ids
 from support import tiny_wan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,17 +27,9 @@ import comfy.cli_args  # noqa: E402
 comfy.cli_args.args.cpu = True
 comfy.cli_args.args.use_pytorch_cross_attention = True  # the default on the CPU needs four times the memory
 
+import utils.extra_config  # noqa: E402, F401, I001  (first, as in main.py: nodes.py puts a second `utils` on the path)
 import folder_paths  # noqa: E402
 import nodes as comfy_nodes  # noqa: E402
-
-NODE_ID = re.compile(r'node_id="(Pusa\w+)"')
-
-
-def shipped_node_ids() -> set[str]:
-    """The node ids written in nodes/, found as ComfyUI-Manager finds them: without importing anything."""
-    return {
-        name for path in (ROOT / "nodes").rglob("*.py") for name in NODE_ID.findall(path.read_text("utf-8"))
-    }
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +42,7 @@ def pack(alias_pack) -> dict[str, type]:
 
     alias_pack(str(ROOT).replace(".", "_x_"))  # the module name that load_custom_node makes of a folder
     assert asyncio.run(load()), "ComfyUI could not load the pack; its log above says why"
-    expected = shipped_node_ids()
+    expected = node_ids(ROOT)
     assert expected, "nodes/ names no node"
     missing = expected - set(comfy_nodes.NODE_CLASS_MAPPINGS)
     assert not missing, f"not registered: {sorted(missing)}"
@@ -99,7 +91,7 @@ def tiny_vae_file(models) -> str:
     from comfy.ldm.wan.vae import WanVAE
 
     name = "tiny_wan_vae.safetensors"
-    vae = WanVAE(dim=8, z_dim=16)
+    vae = WanVAE(dim=8, z_dim=16, temperal_downsample=[False, True, True])
     generator = torch.Generator().manual_seed(7)
     weights = {
         key: 1 + 0.1 * torch.randn(value.shape, generator=generator)
@@ -129,5 +121,10 @@ def server(models, tiny_wan_file, tiny_lora_file, tiny_vae_file) -> Iterator:
     from devtools.comfy_server import ComfyServer
 
     tiny_wan_file(10), tiny_wan_file(11), tiny_lora_file(101)
-    with ComfyServer(comfyui=COMFYUI, pack=ROOT, model_folders=[models, ROOT / "demo" / "models"]) as running:
+    with ComfyServer(
+        comfyui=COMFYUI,
+        pack=ROOT,
+        other_packs={"ComfyUI-Pusa-Demo": ROOT / "demo" / "nodes"},
+        model_folders=[models, ROOT / "demo" / "models"],
+    ) as running:
         yield running
