@@ -2,10 +2,12 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .colour import PusaColorDrift, PusaColorMatch
 from .conditions import PusaConditionFrames
 from .experts import PusaMoESwitch
 from .loras import PusaLightX2VLoader, PusaLoraLoader
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
+from .schedule_plot import PusaSchedulePlot
 
 NODES: list[type[io.ComfyNode]] = [
     PusaLoraLoader,
@@ -15,6 +17,9 @@ NODES: list[type[io.ComfyNode]] = [
     PusaScheduler,
     PusaVectorizedTimesteps,
     PusaSampler,
+    PusaColorMatch,
+    PusaColorDrift,
+    PusaSchedulePlot,
 ]
 
 

@@ -16,10 +16,10 @@ POSITION_UNITS = (LATENT_FRAME, VIDEO_FRAME)
 
 
 def latent_frame_count(length: int) -> int:
-    """Latent frames of a video of `length` pixel frames: 1 -> 1, 5 -> 2, 81 -> 21."""
+    """Latent frames of a video of `length` pixel frames: 1 -> 1, 5 -> 2, 81 -> 21; up to 3 frames at the end are left over."""
     if length < 1:
         raise PusaError(f"A video of {length} frames has no latent frames; use a length of 1 or more.")
-    return (length + STRIDE - 2) // STRIDE + 1
+    return (length - 1) // STRIDE + 1
 
 
 def video_length(latent_frames: int) -> int:
@@ -46,8 +46,8 @@ def resolve_position(position: int, latent_frames: int, unit: str = LATENT_FRAME
         raise PusaError(f"position_unit is {unit!r}; use one of {', '.join(map(repr, POSITION_UNITS))}.")
     count = latent_frames if unit == LATENT_FRAME else video_length(latent_frames)
     if not -count <= position < count:
-        reach = position + 1 if position >= 0 else -position
-        needed = video_length(reach) if unit == LATENT_FRAME else video_length(latent_frame_count(reach))
+        last = position if position >= 0 else -position - 1
+        needed = video_length((last if unit == LATENT_FRAME else latent_frame_of(last)) + 1)
         raise PusaError(
             f"Position {position} is outside this latent of {count} {unit}s. "
             f"Use {-count} to {count - 1}, or set the video length to {needed} or more."

@@ -1,0 +1,212 @@
+"""Claims: a patched MODEL is right under ComfyUI's own samplers, and refuses those that cannot be."""
+
+import pytest
+import torch
+
+from support.comfy_runs import (
+    SHIFT,
+    STEPS,
+    custom_sampler,
+    ksampler,
+    ksampler_in_two_stages,
+    largest_difference,
+    plain,
+    prompt,
+    video_latent,
+)
+
+EXACT = ["euler", "heun", "dpmpp_2m", "res_multistep"]
+HOLDING = [
+    *EXACT,
+    "heunpp2", "dpm_2", "lms", "ipndm", "ipndm_v", "deis", "gradient_estimation", "uni_pc", "uni_pc_bh2", "ddim",
+    "euler_cfg_pp", "dpmpp_2m_cfg_pp", "res_multistep_cfg_pp", "gradient_estimation_cfg_pp", "dpm_fast", "dpm_adaptive",
+]  # fmt: skip
+MIXED = [0.0, 0.3, 1.0, 1.0, 0.5]
+
+
+@pytest.fixture
+def vectorized(pack):
+    """vectorized(model, latent) -> MODEL from Apply Vectorized Timesteps."""
+    return lambda model, latent: pack["PusaVectorizedTimesteps"].execute(model, latent, SHIFT)[0]
+
+
+@pytest.fixture
+def schedule(pack):
+    return pack["PusaScheduler"].execute(STEPS, SHIFT)[0]
+
+
+def test_every_sampler_of_comfyui_is_sorted(pack):
+    import comfy.samplers
+
+    from comfyui_pusa.nodes.core_samplers import HOLDING as holding
+    from comfyui_pusa.nodes.core_samplers import STOCHASTIC as stochastic
+
+    assert not set(comfy.samplers.SAMPLER_NAMES) - holding - stochastic
+    assert not holding & stochastic
+    assert set(HOLDING) == holding
+
+
+@pytest.mark.parametrize("sampler", HOLDING)
+def test_frames_with_multiplier_0_come_back_to_the_last_bit(sampler, load_tiny_wan, vectorized):
+    latent = video_latent(MIXED)
+    out = ksampler(vectorized(load_tiny_wan(), latent), latent, sampler)
+    assert torch.equal(out[:, :, 0], latent["samples"][:, :, 0])
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("sampler", HOLDING)
+def test_frames_with_multiplier_0_do_not_move_while_sampling(sampler, load_tiny_wan, vectorized):
+    import comfy.sample
+    import comfy.samplers
+    from comfy.latent_formats import Wan21
+
+    latent = video_latent(MIXED)
+    model = vectorized(load_tiny_wan(), latent)
+    seen = []
+    comfy.sample.sample(
+        model, torch.randn_like(latent["samples"]), STEPS, 3.0, sampler, "simple", prompt(1), prompt(2),
+        latent["samples"], callback=lambda step, x0, x, steps: seen.append(x[:, :, 0].clone()),
+    )  # fmt: skip
+    given = Wan21().process_in(latent["samples"])[:, :, 0]
+    tolerance = 0 if sampler in EXACT else 5e-3
+    assert seen
+    # uni_pc reports its state in a space of its own, scaled by 1 / sqrt(1 + sigma^2); its last report is at sigma 0.001
+    if sampler.startswith("uni_pc"):
+        seen = seen[-1:]
+    assert max(largest_difference(x, given) for x in seen) <= tolerance
+
+
+@pytest.mark.parametrize("sampler", HOLDING)
+def test_one_multiplier_for_all_frames_is_the_plain_sampler_on_the_scaled_schedule(
+    sampler, load_tiny_wan, vectorized, schedule
+):
+    multiplier = 0.6
+    latent = video_latent([multiplier] * 5)
+    model = load_tiny_wan()
+    ours, _ = custom_sampler(vectorized(model, latent), latent, schedule.clone(), sampler)
+    theirs, _ = custom_sampler(plain(model), latent, multiplier * schedule, sampler)
+    # uni_pc ends at sigma 0.001 instead of 0, which is 0.0006 on our scale; dpm_adaptive chooses its own steps
+    tolerance = {"uni_pc": 1e-2, "uni_pc_bh2": 1e-2, "dpm_adaptive": 5e-2}.get(sampler, 2e-4)
+    assert largest_difference(ours, theirs) < tolerance
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "euler_ancestral", "lcm"])
+def test_multiplier_1_everywhere_is_the_plain_ksampler(sampler, cfg, load_tiny_wan, vectorized):
+    latent = video_latent([1.0] * 5)
+    model = load_tiny_wan()
+    ours = ksampler(vectorized(model, latent), latent, sampler, cfg)
+    assert largest_difference(ours, ksampler(plain(model), latent, sampler, cfg)) < 1e-5
+
+
+def test_timesteps_equal_on_all_frames_match_the_scalar_call(load_tiny_wan, vectorized):
+    latent = video_latent(
+        [1.0, 1.0, 1.0, 1.0, 0.99999994]
+    )  # the vector path, at multipliers that are 1 but for one ulp
+    model = load_tiny_wan()
+    ours = ksampler(vectorized(model, latent), latent)
+    assert largest_difference(ours, ksampler(plain(model), latent)) < 1e-4
+
+
+@pytest.mark.parametrize("switch_at", [1, 3, 5])
+def test_two_stages_equal_one_run(switch_at, load_tiny_wan, vectorized):
+    latent = video_latent(MIXED)
+    model = vectorized(load_tiny_wan(), latent)
+    one, two = ksampler(model, latent), ksampler_in_two_stages(model, latent, switch_at)
+    assert largest_difference(one, two) < 1e-5 * max(1.0, one.abs().max().item())
+    assert torch.equal(two[:, :, 0], latent["samples"][:, :, 0])
+
+
+def test_the_three_routes_give_the_same_latent(load_tiny_wan, vectorized, pack):
+    import nodes
+
+    latent = video_latent(MIXED)
+    model = load_tiny_wan()
+    patched = vectorized(model, latent)
+    steps = 5  # divides 1000, so that core's simple schedule is the reference's
+    sigmas = pack["PusaScheduler"].execute(steps, SHIFT)[0]
+    by_ksampler = ksampler(patched, latent, steps=steps)
+    by_custom, _ = custom_sampler(patched, latent, sigmas)
+    by_pusa = pack["PusaSampler"].execute(model, prompt(1), prompt(2), latent, seed=77, steps=steps)[0][
+        "samples"
+    ]
+    assert nodes is not None
+    assert largest_difference(by_ksampler, by_custom) < 1e-5
+    assert torch.equal(by_pusa, by_custom)
+
+
+def test_denoised_output_of_a_custom_sampler_keeps_its_frames_in_order(load_tiny_wan, vectorized, schedule):
+    latent = video_latent(MIXED)
+    out, denoised = custom_sampler(vectorized(load_tiny_wan(), latent), latent, schedule)
+    assert largest_difference(out, denoised) < 1e-4
+
+
+def test_a_batch_of_two_equals_two_runs(load_tiny_wan, vectorized):
+    latent = video_latent(MIXED, batch=2)
+    model = vectorized(load_tiny_wan(), latent)
+    both = ksampler(model, latent)
+    first = {**latent, "samples": latent["samples"][:1]}
+    assert largest_difference(both[:1], ksampler(model, first)) < 1e-4
+    assert not torch.equal(both[0], both[1])
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        "euler_ancestral",
+        "lcm",
+        "dpmpp_2m_sde",
+        "dpmpp_sde",
+        "er_sde",
+        "sa_solver",
+        "seeds_2",
+        "ddpm",
+        "res_multistep_ancestral",
+    ],
+)
+def test_a_sampler_that_adds_noise_is_refused_by_name(sampler, load_tiny_wan, vectorized, pack):
+    latent = video_latent(MIXED)
+    with pytest.raises(
+        ValueError, match=rf"The sampler {sampler} adds fresh noise.*euler, heun, dpmpp_2m"
+    ) as error:
+        ksampler(vectorized(load_tiny_wan(), latent), latent, sampler)
+    assert "Vectorized Timestep Sampler" in str(error.value)
+
+
+def test_churn_is_refused(load_tiny_wan, vectorized, schedule):
+    import comfy.samplers
+
+    latent = video_latent(MIXED)
+    with pytest.raises(ValueError, match="s_churn is 0.5"):
+        custom_sampler(
+            vectorized(load_tiny_wan(), latent),
+            latent,
+            schedule,
+            comfy.samplers.ksampler("euler", {"s_churn": 0.5}),
+        )
+
+
+@pytest.mark.parametrize("sampler", ["euler_ancestral", "lcm"])
+def test_our_stochastic_samplers_are_comfyuis_where_no_frame_is_given(sampler, load_tiny_wan, pack, schedule):
+    from comfyui_pusa.nodes.core_samplers import build_sampler
+
+    latent = video_latent([1.0] * 5)
+    model = plain(load_tiny_wan())
+    ours, _ = custom_sampler(model, latent, schedule, build_sampler(sampler, latent["noise_multipliers"]))
+    theirs, _ = custom_sampler(model, latent, schedule, sampler)
+    assert largest_difference(ours, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("sampler", ["euler_ancestral", "lcm"])
+def test_our_stochastic_samplers_keep_given_frames_and_repeat_with_the_seed(sampler, load_tiny_wan, pack):
+    latent = video_latent(MIXED)
+
+    def run(seed):
+        return pack["PusaSampler"].execute(
+            load_tiny_wan(), prompt(1), prompt(2), latent, seed=seed, steps=STEPS, sampler_name=sampler
+        )[0]["samples"]
+
+    first = run(1)
+    assert torch.equal(first[:, :, 0], latent["samples"][:, :, 0])
+    assert torch.equal(first, run(1))
+    assert not torch.equal(first, run(2))
