@@ -1,0 +1,163 @@
+"""The two LoRA loaders: Pusa's own LoRA and LightX2V's step distillation."""
+
+from __future__ import annotations
+
+import folder_paths
+from comfy_api.latest import io, ui
+
+from ..pusa_core.errors import PusaError
+from ..pusa_core.lora.contents import read_contents, require_finite_contents
+from ..pusa_core.lora.experts import AUTO, EXPERTS, LIGHTX2V, PUSA, contradiction, guess_expert
+from ..pusa_core.lora.facts import facts_of
+from ..pusa_core.lora.matching import ON_MISMATCH, STOP, match, require_match
+from ..pusa_core.lora.report import load_report
+from ..pusa_core.lora.weight_files import FileStamp, open_weights
+from .lora_patches import lora_facts, parameter_shapes, with_lora
+
+EXPERT_TOOLTIP = (
+    "The model this LoRA was made for. auto reads it from the file's name and metadata. "
+    "Set it when the name does not say; the MoE switch and the doctor compare it with where the LoRA is used."
+)
+MISMATCH_TOOLTIP = (
+    "What to do when part of the file does not fit the model. stop: say which keys and why, and do not run. "
+    "apply what matches: use the rest and report what was left out."
+)
+
+
+class PusaLoraLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PusaLoraLoader",
+            display_name="Pusa LoRA Loader",
+            category="Pusa",
+            description=(
+                "Adds a Pusa LoRA to a Wan text-to-video model and says on the node what was applied. "
+                "Reads every published layout, with or without .alpha; nothing is skipped in silence."
+            ),
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="Wan2.1 or Wan2.2 14B text-to-video; for Wan2.2 one loader per expert."
+                ),
+                io.Combo.Input(
+                    "lora_name",
+                    options=folder_paths.get_filename_list("loras"),
+                    tooltip="File in models/loras.",
+                ),
+                io.Float.Input(
+                    "alpha",
+                    default=1.4,
+                    min=-20.0,
+                    max=20.0,
+                    step=0.01,
+                    tooltip=(
+                        "The Pusa authors' lora_alpha, a direct multiplier. 1.4 to 1.5 is their advice "
+                        "(Wan2.2: high 1.5, low 1.4). Larger follows the given frames more closely, with less motion."
+                    ),
+                ),
+                io.Combo.Input("expert", options=list(EXPERTS), default=AUTO, tooltip=EXPERT_TOOLTIP),
+                io.Combo.Input(
+                    "on_mismatch", options=list(ON_MISMATCH), default=STOP, tooltip=MISMATCH_TOOLTIP
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="MODEL")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name: str, **kwargs) -> tuple:
+        return _fingerprint(lora_name)
+
+    @classmethod
+    def execute(
+        cls, model, lora_name: str, alpha: float = 1.4, expert: str = AUTO, on_mismatch: str = STOP
+    ) -> io.NodeOutput:
+        return _load(PUSA, model, lora_name, alpha, expert, on_mismatch)
+
+
+class PusaLightX2VLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PusaLightX2VLoader",
+            display_name="LightX2V Loader",
+            category="Pusa",
+            description=(
+                "Adds a LightX2V step-distillation LoRA: few steps at cfg 1. Applies all of the file, also the "
+                "differences of norms, biases and modulation that other loaders leave out."
+            ),
+            inputs=[
+                io.Model.Input(
+                    "model",
+                    tooltip="The model, before or after the Pusa LoRA; the order makes no difference.",
+                ),
+                io.Combo.Input(
+                    "lora_name",
+                    options=folder_paths.get_filename_list("loras"),
+                    tooltip="File in models/loras.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-20.0,
+                    max=20.0,
+                    step=0.01,
+                    tooltip="Multiplier, times .alpha / rank where the file has .alpha. 1 is what the file was made for.",
+                ),
+                io.Combo.Input("expert", options=list(EXPERTS), default=AUTO, tooltip=EXPERT_TOOLTIP),
+                io.Combo.Input(
+                    "on_mismatch", options=list(ON_MISMATCH), default=STOP, tooltip=MISMATCH_TOOLTIP
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="MODEL")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name: str, **kwargs) -> tuple:
+        return _fingerprint(lora_name)
+
+    @classmethod
+    def execute(
+        cls, model, lora_name: str, strength: float = 1.0, expert: str = AUTO, on_mismatch: str = STOP
+    ) -> io.NodeOutput:
+        return _load(LIGHTX2V, model, lora_name, strength, expert, on_mismatch)
+
+
+def _load(
+    loader: str, model, lora_name: str, strength: float, expert: str, on_mismatch: str
+) -> io.NodeOutput:
+    """Read, match, check, then patch a clone; whatever is wrong stops before the model is touched."""
+    if expert not in EXPERTS:
+        raise PusaError(f"expert is {expert!r}; use one of {', '.join(EXPERTS)}.")
+    file = open_weights(_path(lora_name))
+    contents = read_contents(file)
+    found = require_match(match(contents, parameter_shapes(model)), on_mismatch)
+    require_finite_contents(contents)
+    guess = guess_expert(lora_name, file.metadata)
+    facts = facts_of(found, loader, lora_name, strength, expert, guess)
+    warnings = [contradiction(lora_name, expert, guess)]
+    if any(facts.fingerprint == earlier.fingerprint for earlier in lora_facts(model)):
+        warnings.append(
+            "This file is already loaded on this model; it now counts twice. Remove one of the loaders."
+        )
+    patched = with_lora(model, file, found.applied, facts)
+    return io.NodeOutput(
+        patched, ui=ui.PreviewText(load_report(found, facts, [text for text in warnings if text]))
+    )
+
+
+def _path(lora_name: str) -> str:
+    path = folder_paths.get_full_path("loras", lora_name)
+    if path is None:
+        raise PusaError(
+            f"There is no {lora_name} in models/loras. Choose a file that is there, or refresh the list (R)."
+        )
+    return path
+
+
+def _fingerprint(lora_name: str) -> tuple:
+    """Changes when the file behind the name was replaced."""
+    path = folder_paths.get_full_path("loras", lora_name)
+    if path is None:
+        return (lora_name,)
+    stamp = FileStamp.of(path)
+    return (lora_name, stamp.size, stamp.modified)

@@ -1,0 +1,262 @@
+"""LoRA files on disk: opened safely, listed without their data, read one tensor at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..errors import PusaError
+
+SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+
+MAX_KEYS = 20_000
+"""More tensors than any Wan LoRA has: 40 blocks with every weight, bias and .alpha stay below 5,000."""
+
+MAX_HEADER_BYTES = 32 * 2**20
+"""A safetensors header this long is not a LoRA's; trainers' metadata stays below a few MiB."""
+
+SAFETENSORS_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+
+FINGERPRINT_BYTES = 2**18
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """What a file says of one tensor before its data is read."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype | None  # None: a type no LoRA uses, such as integers
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * (self.dtype.itemsize if self.dtype else 8)
+
+
+class WeightFile(Protocol):
+    """An opened LoRA file; its tensors stay on disk until read."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]: ...
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]: ...
+
+    def read(self, key: str) -> Tensor:
+        """The tensor under `key`, on the CPU, in the file's own type."""
+        ...
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """Size in bytes and modification time in nanoseconds: differs when the file was replaced."""
+
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: str) -> FileStamp:
+        status = os.stat(path)
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class SafetensorsFile:
+    """A .safetensors file. Every read maps the file, takes one tensor and lets go: nothing stays in memory."""
+
+    path: str
+    stamp: FileStamp
+    metadata: Mapping[str, str] = field(repr=False)
+    tensors: Mapping[str, TensorInfo] = field(repr=False)
+
+    def read(self, key: str) -> Tensor:
+        """The tensor under `key`; its memory map lives as long as the tensor does."""
+        require_unchanged(self.path, self.stamp)
+        with safe_open(self.path, framework="pt", device="cpu") as file:
+            tensor: Tensor = file.get_tensor(key)
+        return tensor
+
+
+@dataclass(frozen=True)
+class TorchFile:
+    """A .pt file, memory-mapped. The map stays open; its pages belong to the file and the system may drop them."""
+
+    path: str
+    weights: Mapping[str, Tensor] = field(repr=False)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return {}
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        return {
+            key: TensorInfo(tuple(tensor.shape), _float_type(tensor.dtype))
+            for key, tensor in self.weights.items()
+        }
+
+    def read(self, key: str) -> Tensor:
+        """The mapped tensor under `key`."""
+        return self.weights[key]
+
+
+def open_weights(path: str) -> WeightFile:
+    """The file at `path`, listed but not read; refuses what is broken, or could run code."""
+    suffix = Path(path).suffix.lower()
+    if not os.path.isfile(path):
+        raise PusaError(
+            f"There is no file {path}. Choose the LoRA again; ComfyUI reads the folder models/loras."
+        )
+    if suffix in SAFETENSORS_SUFFIXES:
+        return _open_safetensors(path)
+    if suffix in TORCH_SUFFIXES:
+        return _open_torch(path)
+    raise PusaError(
+        f"{Path(path).name} is not a LoRA file this node reads. Use .safetensors, or the Pusa authors' .pt."
+    )
+
+
+def require_unchanged(path: str, stamp: FileStamp) -> None:
+    """Refuse to go on with a file that was removed or replaced since it was opened."""
+    if not os.path.isfile(path) or FileStamp.of(path) != stamp:
+        raise PusaError(
+            f"{Path(path).name} was changed or removed while a model that uses it was in memory. "
+            "Queue the workflow again, so that the LoRA is loaded anew."
+        )
+
+
+def require_finite(file: WeightFile, keys: Iterable[str]) -> None:
+    """Read the tensors under `keys` once, one at a time, and refuse NaN and infinity."""
+    for key in keys:
+        tensor = file.read(key)
+        if tensor.numel() == 0:
+            raise PusaError(f"{_name(file)} is damaged: {shorten(key)} is empty. Download the file again.")
+        if tensor.dtype.itemsize == 1:
+            tensor = tensor.to(torch.float32)  # float8 has no reductions
+        low, high = torch.aminmax(tensor)  # both are NaN when any value is
+        if not (torch.isfinite(low) and torch.isfinite(high)):
+            raise PusaError(
+                f"{_name(file)} is damaged: {shorten(key)} holds values that are not numbers (NaN or infinity). "
+                "Nothing was applied. Download the file again, or ask its author for another."
+            )
+
+
+def fingerprint(path: str) -> str:
+    """Sixteen hex digits that differ for different LoRAs: from the size, the start, the middle and the end.
+
+    Two experts' files have the same keys and shapes, so the names alone cannot tell them apart.
+    """
+    size = os.path.getsize(path)
+    digest = hashlib.sha256(str(size).encode())
+    with open(path, "rb") as file:
+        for start in (0, size // 2, max(0, size - FINGERPRINT_BYTES)):
+            file.seek(start)
+            digest.update(file.read(FINGERPRINT_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def shorten(key: str, limit: int = 100) -> str:
+    """A key as it may be shown: quoted, control characters escaped, not longer than `limit`."""
+    return ascii(key if len(key) <= limit else key[: limit - 3] + "...")
+
+
+def _open_safetensors(path: str) -> SafetensorsFile:
+    name, stamp = Path(path).name, FileStamp.of(path)
+    with open(path, "rb") as raw:
+        start = raw.read(9)
+    header_bytes = int.from_bytes(start[:8], "little")
+    if len(start) < 9 or start[8:] != b"{" or header_bytes > stamp.size - 8:
+        raise PusaError(
+            f"{name} is not a safetensors file, or only part of one ({stamp.size} bytes). "
+            "A web page saved under this name is a common cause. Download it again and compare the size."
+        )
+    if header_bytes > MAX_HEADER_BYTES:
+        raise PusaError(
+            f"{name} begins with a table of contents of {header_bytes / 2**20:.0f} MiB; a Wan LoRA's is below 1 MiB. "
+            "This is not a LoRA. Choose another file."
+        )
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            keys = list(file.keys())
+            _require_key_count(name, len(keys))
+            tensors = {}
+            for key in keys:
+                view = file.get_slice(key)
+                tensors[key] = TensorInfo(tuple(view.get_shape()), SAFETENSORS_DTYPES.get(view.get_dtype()))
+            return SafetensorsFile(path, stamp, dict(file.metadata() or {}), tensors)
+    except (SafetensorError, OSError, UnicodeDecodeError) as error:
+        raise PusaError(
+            f"{name} is damaged or incomplete ({stamp.size} bytes): {error}. "
+            "Download it again and compare the size with the page it came from."
+        ) from error
+
+
+def _open_torch(path: str) -> TorchFile:
+    name = Path(path).name
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+    ) as error:
+        raise PusaError(
+            f"{name} holds more than weights, or is damaged, and was not opened: such files can carry code. "
+            f"Use the .safetensors version of this LoRA. ({type(error).__name__})"
+        ) from error
+    if isinstance(weights, dict) and len(weights) <= 3 and isinstance(weights.get("state_dict"), dict):
+        weights = weights["state_dict"]
+    if not isinstance(weights, dict) or not weights:
+        raise PusaError(f"{name} is not a table of weights. Use the .safetensors version of this LoRA.")
+    _require_key_count(name, len(weights))
+    for key, tensor in weights.items():
+        if not isinstance(key, str) or not isinstance(tensor, Tensor):
+            raise PusaError(
+                f"{name} holds more than weights: {shorten(str(key))}. Use the .safetensors version."
+            )
+        if tensor.layout != torch.strided or not tensor.is_contiguous():
+            raise PusaError(
+                f"{name} stores {shorten(key)} in a way no LoRA does. Use the .safetensors version."
+            )
+    return TorchFile(path, weights)
+
+
+def _require_key_count(name: str, count: int) -> None:
+    if count == 0:
+        raise PusaError(f"{name} is empty: it holds no weights. Download it again.")
+    if count > MAX_KEYS:
+        raise PusaError(
+            f"{name} holds {count} tensors; no Wan LoRA has more than {MAX_KEYS}. This is not a LoRA. Choose another file."
+        )
+
+
+def _float_type(dtype: torch.dtype) -> torch.dtype | None:
+    return dtype if dtype in SAFETENSORS_DTYPES.values() else None
+
+
+def _name(file: WeightFile) -> str:
+    return Path(file.path).name
