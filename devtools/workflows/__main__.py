@@ -1,0 +1,51 @@
+"""Writes the workflow files, or learns node types from a running ComfyUI."""
+
+import sys
+from pathlib import Path
+
+from .demo_zoo import demo_version
+from .export import api_prompt, as_text, ui_workflow
+from .node_types import NODE_TYPES, learn
+from .recipes import all_workflows
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def workflow_files() -> dict[str, str]:
+    """Path below the checkout -> content, for every workflow in both formats, shipped and demo."""
+    contents: dict[str, str] = {}
+    for graph in all_workflows():
+        for folder, version in (("workflows", graph), ("demo/workflows", demo_version(graph))):
+            contents[f"{folder}/{version.title}.json"] = as_text(ui_workflow(version))
+            contents[f"{folder}/api/{version.title}.json"] = as_text(api_prompt(version))
+    return contents
+
+
+def write() -> None:
+    """Write every file and remove those that no recipe makes any more."""
+    contents = workflow_files()
+    for folder in {str(Path(path).parent) for path in contents}:
+        (ROOT / folder).mkdir(parents=True, exist_ok=True)
+        for old in (ROOT / folder).glob("*.json"):
+            if old.relative_to(ROOT).as_posix() not in contents:
+                old.unlink()
+    for path, text in contents.items():
+        (ROOT / path).write_text(text, encoding="utf-8", newline="\n")
+    sys.stdout.write(f"{len(contents)} files in {len(contents) // 4} workflows, their demos and their API twins\n")
+
+
+def main(arguments: list[str]) -> None:
+    """`learn [NODE ...]` asks a fresh server for its node types first."""
+    if arguments[:1] == ["learn"]:
+        from devtools.comfy_server import ComfyServer
+
+        with ComfyServer(comfyui=ROOT / ".comfyui", pack=ROOT, other_packs={"demo_nodes": ROOT / "demo" / "nodes"}) as server:
+            info = server.object_info()
+        names = {*NODE_TYPES, *arguments[1:], *(name for name in info if name.startswith("Pusa"))}
+        learn(info, sorted(names))
+    else:
+        write()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,68 @@
+"""The demo version of a shipped workflow: the same graph on the demo zoo's small models and pictures."""
+
+from dataclasses import replace
+
+from . import model_files as files
+from .graph import Graph, Node, Output
+from .model_files import ModelFile
+
+SIZE, LENGTH, STEPS = 64, 33, 16  # what the zoo's models were trained for
+ALPHA = 1.0  # the zoo's LoRAs are trained at the strength they are used with
+PROMPT = "a red circle moving right quickly on a dark background"
+NEGATIVE = ""
+DEMO_FILES = {
+    files.WAN21_T2V: "demo_wan2.1_t2v.safetensors",
+    files.WAN22_HIGH: "demo_wan2.2_t2v_high_noise.safetensors",
+    files.WAN22_LOW: "demo_wan2.2_t2v_low_noise.safetensors",
+    files.WAN_VAE: "demo_wan_vae.safetensors",
+    files.PUSA_WAN21: "demo_pusa_v1.safetensors",
+    files.PUSA_WAN22_HIGH: "demo_high_noise_pusa.safetensors",
+    files.PUSA_WAN22_LOW: "demo_low_noise_pusa.safetensors",
+    files.LIGHTX2V_HIGH: "demo_lightx2v_4steps_high_noise.safetensors",
+    files.LIGHTX2V_LOW: "demo_lightx2v_4steps_low_noise.safetensors",
+}
+"""Published file -> the zoo's file that plays its part."""
+
+DEMO_INPUTS = {"First frame": "demo_first_frame.png", "Last frame": "demo_last_frame.png"}
+"""Title of a picture or video loader -> the zoo's file in ComfyUI's input folder."""
+
+NOTE = (
+    "This is the shipped workflow on the small models of the demo zoo (64 x 64 pixels, 33 frames), which know only "
+    "coloured shapes that move. Words: red, green, blue, yellow or white; circle, square or triangle; moving left, "
+    "right, up or down; slowly or quickly; on a dark or light background."
+)
+
+
+def demo_version(published: Graph) -> Graph:
+    """The graph with the zoo's files, sizes and words in place of the published ones; ids stay."""
+    graph = Graph(
+        published.title.replace("Pusa ", "Demo - ", 1),
+        [demo_node(node) for node in published.nodes if node.type != "CLIPLoader"],
+        published.groups,
+    )
+    graph.note("Demo", NOTE)
+    return graph
+
+
+def demo_node(node: Node) -> Node:
+    """One node's demo version."""
+    inputs = {
+        name: DEMO_FILES[value] if isinstance(value, ModelFile) else value for name, value in node.inputs.items()
+    }
+    if node.type == "CLIPTextEncode":
+        text = NEGATIVE if node.title == "What to avoid" else PROMPT
+        return replace(node, type="PusaDemoTextEncode", inputs={"text": text})
+    if node.type in ("LoadImage", "LoadVideo"):
+        widget = next(iter(inputs))
+        return replace(node, inputs={**inputs, widget: DEMO_INPUTS[node.title]})
+    if node.type == "PusaLoraLoader":
+        inputs["alpha"] = ALPHA
+    fixed = {"width": SIZE, "height": SIZE, "length": LENGTH}
+    for name, value in fixed.items():
+        if name in inputs and not isinstance(inputs[name], Output):
+            inputs[name] = value
+    if inputs.get("steps", 0) > STEPS:
+        inputs["steps"] = STEPS
+    if "filename_prefix" in inputs:
+        inputs["filename_prefix"] = inputs["filename_prefix"].replace("pusa_", "demo_")
+    return replace(node, inputs=inputs)

@@ -1,0 +1,139 @@
+"""Where the nodes of a graph stand: groups from left to right, in a group the nodes from source to target."""
+
+from dataclasses import dataclass
+
+from .graph import Graph, Node, Output
+
+TITLE = 30  # LiteGraph draws a node's title bar above its position
+SLOT, WIDGET = 20, 24  # height of one socket row and of one widget row
+GAP_X, GAP_Y = 40, 26
+GROUP_PAD, GROUP_HEAD, GROUP_GAP = 20, 50, 40
+DEFAULT_WIDTH = 320
+SIZES = {  # nodes whose size their rows do not tell: text boxes, pictures, players
+    "CLIPTextEncode": (420, 170),
+    "PusaDemoTextEncode": (420, 170),
+    "LoadImage": (320, 330),
+    "LoadVideo": (320, 330),
+    "SaveVideo": (520, 480),
+    "PreviewImage": (520, 380),
+    "UNETLoader": (420, 82),
+    "PusaLoraLoader": (460, 106),
+    "PusaLightX2VLoader": (460, 106),
+    "CLIPLoader": (420, 106),
+    "VAELoader": (420, 58),
+}
+NOTE_WIDTH, NOTE_LINE, NOTE_COLUMNS = 460, 21, 58  # pixels, pixels a line, characters a line
+
+
+@dataclass
+class Box:
+    """A rectangle of the canvas; y is below the title bar for a node."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def pos(self) -> list[float]:
+        return [self.x, self.y]
+
+    def size(self) -> list[float]:
+        return [self.width, self.height]
+
+    def bounding(self) -> list[float]:
+        return [self.x, self.y, self.width, self.height]
+
+
+@dataclass
+class Arrangement:
+    """Every rectangle of a workflow."""
+
+    nodes: dict[int, Box]
+    groups: dict[str, Box]
+    notes: list[Box]
+
+    def view_offset(self) -> list[float]:
+        """Pan that shows the left edge."""
+        left = min(box.x for box in [*self.groups.values(), *self.notes])
+        return [60 - left, 120]
+
+
+def node_size(node: Node) -> tuple[int, int]:
+    """Width and height that fit the node's rows."""
+    if node.type in SIZES:
+        return SIZES[node.type]
+    kind = node.node_type
+    sockets = sum(not input.is_widget for input in kind.inputs.values())
+    widgets = len(kind.widgets) + sum(widget.companion is not None for widget in kind.widgets)
+    tall = sum(widget.multiline for widget in kind.widgets)
+    height = SLOT * max(sockets, len(kind.outputs)) + WIDGET * widgets + 70 * tall + 12
+    return DEFAULT_WIDTH, max(height, 46)
+
+
+def depths(nodes: list[Node]) -> dict[int, int]:
+    """For each node the longest chain of these nodes that leads to it."""
+    inside = {node.id: node for node in nodes}
+    known: dict[int, int] = {}
+
+    def depth(node: Node) -> int:
+        if node.id not in known:
+            sources = [value.node_id for value in node.inputs.values() if isinstance(value, Output)]
+            known[node.id] = max((depth(inside[id]) + 1 for id in sources if id in inside), default=0)
+        return known[node.id]
+
+    return {node.id: depth(node) for node in nodes}
+
+
+def arrange(graph: Graph) -> Arrangement:
+    """Places every node, group and note without overlaps."""
+    nodes: dict[int, Box] = {}
+    groups: dict[str, Box] = {}
+    left = 0.0
+    for column in sorted({group.column for group in graph.groups}):
+        top = 0.0
+        right = left
+        for group in (group for group in graph.groups if group.column == column):
+            members = [node for node in graph.nodes if node.group == group.title]
+            box = place_group(members, left, top, nodes)
+            groups[group.title] = box
+            top = box.y + box.height + GROUP_GAP
+            right = max(right, box.x + box.width)
+        left = right + GROUP_GAP
+    return Arrangement(nodes, groups, place_notes(graph))
+
+
+def place_group(members: list[Node], left: float, top: float, nodes: dict[int, Box]) -> Box:
+    """Places a group's nodes in columns by depth into `nodes`; returns the group's frame."""
+    depth = depths(members)
+    x, bottom = left + GROUP_PAD, top + GROUP_HEAD
+    for column in range(max(depth.values()) + 1):
+        y = top + GROUP_HEAD
+        width = 0
+        for node in (node for node in members if depth[node.id] == column):
+            node_width, height = node_size(node)
+            nodes[node.id] = Box(x, y + TITLE, node_width, height)
+            y += TITLE + height + GAP_Y
+            width = max(width, node_width)
+        x += width + GAP_X
+        bottom = max(bottom, y - GAP_Y)
+    return Box(left, top, x - GAP_X + GROUP_PAD - left, bottom + GROUP_PAD - top)
+
+
+def place_notes(graph: Graph) -> list[Box]:
+    """Notes stand left of the groups, one above the other."""
+    boxes: list[Box] = []
+    y = float(TITLE)
+    for _, text in graph.notes:
+        lines = sum(max(1, -(-len(visible(line)) // NOTE_COLUMNS)) for line in text.splitlines())
+        height = NOTE_LINE * lines + 30
+        boxes.append(Box(-NOTE_WIDTH - GROUP_GAP, y, NOTE_WIDTH, height))
+        y += height + TITLE + GAP_Y
+    return boxes
+
+
+def visible(line: str) -> str:
+    """A markdown line without the addresses of its links."""
+    while "](" in line and ")" in line[line.index("](") :]:
+        start = line.index("](")
+        line = line[:start] + line[line.index(")", start) + 1 :]
+    return line
