@@ -2,18 +2,31 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .clips import PusaClipFrames, PusaConditionVideo
 from .colour import PusaColorDrift, PusaColorMatch
 from .conditions import PusaConditionFrames
 from .experts import PusaMoESwitch
+from .keyframes import PusaKeyframes
+from .loop import PusaLoopConditions, PusaLoopDecode, PusaLoopModel
 from .loras import PusaLightX2VLoader, PusaLoraLoader
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
+from .stitch import PusaStitch
+from .transition import PusaTransition
 
 NODES: list[type[io.ComfyNode]] = [
     PusaLoraLoader,
     PusaLightX2VLoader,
     PusaMoESwitch,
     PusaConditionFrames,
+    PusaConditionVideo,
+    PusaKeyframes,
+    PusaTransition,
+    PusaLoopConditions,
+    PusaLoopModel,
+    PusaLoopDecode,
+    PusaClipFrames,
+    PusaStitch,
     PusaScheduler,
     PusaVectorizedTimesteps,
     PusaSampler,

@@ -1,0 +1,183 @@
+"""The node that joins given clips and generated frames into a finished video."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import torch
+from comfy_api.input_impl import VideoFromComponents
+from comfy_api.latest import io
+from comfy_api.util import VideoComponents
+from torch import Tensor
+
+from ..pusa_core.errors import PusaError
+from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
+from ..pusa_core.sound import mono_or_stereo
+from ..pusa_core.stitch import Footage, stitch
+from ..pusa_core.time_stamps import WAN_RATE, Clip, StampedFrame, check_rate
+from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, RESIZE_TOOLTIP, clip_of, comfy_audio
+
+SIXTEEN, OF_THE_CLIP = RATES = ("16 fps", "of the clip")
+GENERATED, OF_CLIP = SIZES = ("generated", "clip")
+
+
+class PusaStitch(io.ComfyNode):
+    """One video of what was given and what was made."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PusaStitch",
+            display_name="Pusa Stitch",
+            category="Pusa",
+            description=(
+                "Joins clips and generated frames without the frames both have: connect first for an extension, second for what "
+                "leads up to a clip, both for a transition, first with loop on for a closed loop. Sound is kept and filled with silence."
+            ),
+            inputs=[
+                io.Image.Input(
+                    "generated",
+                    tooltip="The decoded new frames (VAE Decode), 16 a second, with the shared ones still in them.",
+                ),
+                io.MultiType.Input(
+                    "first",
+                    CLIP_TYPES,
+                    optional=True,
+                    tooltip="The clip before the generated frames: VIDEO, or IMAGE with its frame_rate.",
+                ),
+                io.MultiType.Input(
+                    "second",
+                    CLIP_TYPES,
+                    optional=True,
+                    tooltip="The clip after the generated frames: VIDEO, or IMAGE with its frame_rate.",
+                ),
+                io.Int.Input(
+                    "overlap_frames",
+                    default=13,
+                    min=0,
+                    max=2049,
+                    step=1,
+                    tooltip="Generated frames that repeat the clip, at each end: the context_frames the video was made with.",
+                ),
+                io.Int.Input(
+                    "crossfade_frames",
+                    default=0,
+                    min=0,
+                    max=2049,
+                    step=1,
+                    tooltip="Of the repeated frames, how many (16 a second) fade from the clip into the generated ones; 0 cuts. The length stays the same.",
+                ),
+                io.Combo.Input(
+                    "output_rate",
+                    options=list(RATES),
+                    default=SIXTEEN,
+                    tooltip="16 fps: clips are brought to Wan's rate. of the clip: every frame of the clip stays (the first clip's rate), generated frames are shown longer or repeated to match.",
+                ),
+                io.Combo.Input(
+                    "size",
+                    options=list(SIZES),
+                    default=GENERATED,
+                    tooltip="Size of the result: of the generated frames, or of the clip (cut to even numbers, which video files need).",
+                ),
+                io.Combo.Input("resize", options=list(RESIZES), default=CROP, tooltip=RESIZE_TOOLTIP),
+                io.Boolean.Input(
+                    "loop",
+                    default=False,
+                    tooltip="On: the generated frames lead from the end of first back to its start, so the shared frames are left out at both ends.",
+                ),
+                io.Float.Input(
+                    "frame_rate", default=16.0, min=1.0, max=240.0, step=0.001, tooltip=FRAME_RATE_TOOLTIP
+                ),
+                io.Audio.Input(
+                    "audio",
+                    optional=True,
+                    tooltip="Sound for the whole video instead of the clips' own; cut or filled with silence to its length.",
+                ),
+            ],
+            outputs=[
+                io.Video.Output(display_name="video", tooltip="The finished video, for Save Video."),
+                io.Image.Output(display_name="images", tooltip="Its frames."),
+                io.Float.Output(display_name="fps", tooltip="Its frames per second."),
+                io.Int.Output(
+                    display_name="first_generated",
+                    tooltip="Number of the first frame after first; 0 where there is no first clip.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        generated: Tensor,
+        first: Any = None,
+        second: Any = None,
+        overlap_frames: int = 13,
+        crossfade_frames: int = 0,
+        output_rate: str = SIXTEEN,
+        size: str = GENERATED,
+        resize: str = CROP,
+        loop: bool = False,
+        frame_rate: float = 16.0,
+        audio: dict[str, Any] | None = None,
+    ) -> io.NodeOutput:
+        check_images(generated)
+        _check_choice("output_rate", output_rate, RATES)
+        _check_choice("size", size, SIZES)
+        given = [
+            None if clip is None else clip_of(clip, frame_rate, name)
+            for clip, name in ((first, "the first clip"), (second, "the second clip"))
+        ]
+        known = next((clip for clip in given if clip), None)
+        if known is None and (size == OF_CLIP or output_rate == OF_THE_CLIP):
+            raise PusaError(
+                "No clip is connected to take the size or rate from. Connect first or second, or choose generated and 16 fps."
+            )
+        width, height = (
+            _even_size(known) if known and size == OF_CLIP else (generated.shape[2], generated.shape[1])
+        )
+        fitted = [clip and _footage(clip, width, height, resize) for clip in given]
+        stitched = stitch(
+            fitted[0],
+            fit_images(generated, width, height, resize),
+            fitted[1],
+            overlap_frames=overlap_frames,
+            crossfade_frames=crossfade_frames,
+            loop=loop,
+            rate=check_rate(known.rate, "the clip's rate")
+            if known and output_rate == OF_THE_CLIP
+            else WAN_RATE,
+            audio=audio and mono_or_stereo(audio["waveform"], int(audio["sample_rate"])),
+        )
+        parts = VideoComponents(
+            images=stitched.frames, audio=comfy_audio(stitched.audio), frame_rate=Fraction(stitched.rate)
+        )
+        return io.NodeOutput(
+            VideoFromComponents(parts), stitched.frames, float(stitched.rate), stitched.first_generated
+        )
+
+
+def _footage(clip: Clip, width: int, height: int, resize: str) -> Footage:
+    """The whole clip at a size, its first frame at 0 seconds; fitted frame by frame to hold one large picture at a time."""
+    frames: list[StampedFrame] = []
+    begin = None
+    for frame in clip.stamped():
+        begin = frame.time if begin is None else begin
+        pixels = frame.pixels.float() / 255 if frame.pixels.dtype == torch.uint8 else frame.pixels
+        frames.append(
+            StampedFrame(
+                frame.time - begin, frame.duration, fit_images(pixels[None], width, height, resize)[0]
+            )
+        )
+    return Footage(frames, clip.sound())
+
+
+def _even_size(clip: Clip) -> tuple[int, int]:
+    """Width and height of a clip, cut to even numbers."""
+    height, width = next(clip.stamped()).pixels.shape[:2]
+    return max(2, width // 2 * 2), max(2, height // 2 * 2)
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise PusaError(f"{name} is {value!r}; use one of {', '.join(allowed)}.")

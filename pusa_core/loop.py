@@ -1,0 +1,67 @@
+"""Videos without a beginning: latents rolled along time, and decoded across their seam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .errors import PusaError
+from .frames import STRIDE
+
+Decode = Callable[[Tensor], Tensor]
+"""The VAE: latent [1, C, F, h, w] -> pictures [N, H, W, 3], 0 to 1."""
+
+WRAP = 4
+"""Latent frames of the loop's end that are decoded again before its start, so that the causal VAE comes from there."""
+
+STILL_GROUP = STRIDE
+"""Pixel frames at the end of a still-to-still video that show the still again, all of its last latent frame."""
+
+
+def rolled_order(latent_frames: int, step: Tensor, roll_per_step: int) -> Tensor:
+    """Which latent frame the model sees at each place in a step: frame (place + step * roll_per_step) mod F.
+
+    latent_frames: F; step: whole number, a tensor without dimensions; Returns [F] int64 on step's device. Rolling the latent by
+    some frames at each step moves its seam through the video, so that no step sees the same one (Mobius, arXiv 2502.20307).
+    """
+    places = torch.arange(latent_frames, device=step.device)
+    return (places + step.long() * roll_per_step) % latent_frames
+
+
+def rolled_back(order: Tensor) -> Tensor:
+    """The order that undoes `order`, [F] -> [F]."""
+    return torch.argsort(order)
+
+
+def step_of(sigma: Tensor, sigmas: Tensor) -> Tensor:
+    """The step a noise level belongs to: the last whose level is at least sigma; a tensor without dimensions.
+
+    sigma: one level; sigmas: [S+1], falling. Levels between two steps, as second-order samplers use, count to the earlier.
+    """
+    reached = torch.count_nonzero(sigmas.to(sigma.device) >= sigma * (1 - 1e-6))
+    return (reached - 1).clamp(min=0)
+
+
+def decode_loop(decode: Decode, samples: Tensor) -> Tensor:
+    """The pictures of a looped latent, 4 F of them: all latent frames are groups of four, the first one too.
+
+    samples: [1, C, F, h, w]. The end of the loop is decoded in front of its start and cut off again.
+    """
+    if samples.shape[2] < 2:
+        raise PusaError(
+            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of 5 or more."
+        )
+    wrap = min(WRAP, samples.shape[2])
+    pictures = decode(torch.cat([samples[:, :, -wrap:], samples], dim=2))
+    return pictures[-STRIDE * samples.shape[2] :]
+
+
+def decode_still_loop(decode: Decode, samples: Tensor) -> Tensor:
+    """The pictures of a video that starts and ends on the same still, without the still's return: 4 F - 7 of them."""
+    if samples.shape[2] < 2:
+        raise PusaError(
+            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of 5 or more."
+        )
+    return decode(samples)[:-STILL_GROUP]
