@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import comfy.sample
@@ -30,11 +31,21 @@ class PusaScheduler(io.ComfyNode):
             category="Pusa",
             description="Noise levels exactly as Pusa and LightX2V use them; core's simple scheduler only comes close.",
             inputs=[
-                io.Int.Input("steps", default=30, min=1, max=1000, tooltip="Model evaluations: 30 without a distilled LoRA, 4 with LightX2V."),
+                io.Int.Input(
+                    "steps",
+                    default=30,
+                    min=1,
+                    max=1000,
+                    tooltip="Model evaluations: 30 without a distilled LoRA, 4 with LightX2V.",
+                ),
                 io.Float.Input("shift", default=5.0, min=1.0, max=100.0, step=0.1, tooltip=SHIFT_TIP),
                 io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=DENOISE_TIP),
             ],
-            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="steps + 1 noise levels from denoise's down to 0.")],
+            outputs=[
+                io.Sigmas.Output(
+                    display_name="sigmas", tooltip="steps + 1 noise levels from denoise's down to 0."
+                )
+            ],
         )
 
     @classmethod
@@ -56,11 +67,20 @@ class PusaVectorizedTimesteps(io.ComfyNode):
                 "Use it with KSampler and the custom samplers; Vectorized Timestep Sampler has it built in."
             ),
             inputs=[
-                io.Model.Input("model", tooltip="Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch."),
-                io.Latent.Input("latent", tooltip="The latent that will be sampled, with the injected frames."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch.",
+                ),
+                io.Latent.Input(
+                    "latent", tooltip="The latent that will be sampled, with the injected frames."
+                ),
                 io.Float.Input("shift", default=5.0, min=1.0, max=100.0, step=0.1, tooltip=SHIFT_TIP),
             ],
-            outputs=[io.Model.Output(display_name="model", tooltip="For any core sampler that adds no noise of its own.")],
+            outputs=[
+                io.Model.Output(
+                    display_name="model", tooltip="For any core sampler that adds no noise of its own."
+                )
+            ],
         )
 
     @classmethod
@@ -79,17 +99,52 @@ class PusaSampler(io.ComfyNode):
             category="Pusa",
             description="Samples a video in which every latent frame runs on its own timesteps; given frames come from the injectors.",
             inputs=[
-                io.Model.Input("model", tooltip="Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch."),
+                io.Model.Input(
+                    "model",
+                    tooltip="Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch.",
+                ),
                 io.Conditioning.Input("positive", tooltip="What the video shows and how it moves."),
                 io.Conditioning.Input("negative", tooltip="What to avoid; has no effect at cfg 1."),
-                io.Latent.Input("latent", tooltip="From Condition Frame Injector, or an empty video latent for text-to-video."),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True, tooltip="The same seed and settings give the same video."),
-                io.Int.Input("steps", default=30, min=1, max=1000, tooltip="Model evaluations: 30 without a distilled LoRA, 4 with LightX2V. Not used when sigmas are connected."),
-                io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance: 3.0 without a distilled LoRA, 1.0 with LightX2V (which also halves the time)."),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="From Condition Frame Injector, or an empty video latent for text-to-video.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="The same seed and settings give the same video.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=30,
+                    min=1,
+                    max=1000,
+                    tooltip="Model evaluations: 30 without a distilled LoRA, 4 with LightX2V. Not used when sigmas are connected.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=3.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Guidance: 3.0 without a distilled LoRA, 1.0 with LightX2V (which also halves the time).",
+                ),
                 io.Float.Input("shift", default=5.0, min=1.0, max=100.0, step=0.1, tooltip=SHIFT_TIP),
-                io.Combo.Input("sampler_name", options=list(OFFERED), default="euler", tooltip="euler is the reference's; lcm and euler_ancestral add fresh noise frame by frame and keep given frames."),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=list(OFFERED),
+                    default="euler",
+                    tooltip="euler is the reference's; lcm and euler_ancestral add fresh noise frame by frame and keep given frames.",
+                ),
                 io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=DENOISE_TIP),
-                io.Sigmas.Input("sigmas", optional=True, tooltip="A schedule of your own; it replaces steps, shift and denoise."),
+                io.Sigmas.Input(
+                    "sigmas",
+                    optional=True,
+                    tooltip="A schedule of your own; it replaces steps, shift and denoise.",
+                ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The sampled video, to VAE Decode.")],
         )
@@ -111,7 +166,9 @@ class PusaSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         if sigmas is None:
             sigmas = flow_sigmas(steps, shift, denoise)
-        return io.NodeOutput(sample_video(model, positive, negative, latent, seed, cfg, shift, sampler_name, sigmas))
+        return io.NodeOutput(
+            sample_video(model, positive, negative, latent, seed, cfg, shift, sampler_name, sigmas)
+        )
 
 
 def sample_video(
@@ -124,8 +181,12 @@ def sample_video(
     shift: float,
     sampler_name: str,
     sigmas: Tensor,
+    callback: Callable[[int, Tensor, Tensor, int], None] | None = None,
 ) -> dict[str, Any]:
-    """The LATENT after a run over sigmas [S+1], its noise multipliers kept; preview and progress go to the running node."""
+    """The LATENT after a run over sigmas [S+1], its noise multipliers kept.
+
+    Preview and progress of this run go to the running node, or to callback(step, x0, x, steps) if given.
+    """
     check_sigmas(sigmas)
     multipliers = latent_multipliers(model, latent)
     patched = vectorize_timesteps(model, multipliers, shift)
@@ -141,7 +202,7 @@ def sample_video(
         negative,
         samples,
         noise_mask=latent.get("noise_mask"),
-        callback=latent_preview.prepare_callback(patched, len(sigmas) - 1),
+        callback=callback or latent_preview.prepare_callback(patched, len(sigmas) - 1),
         seed=seed,
     )
     return {**latent, "samples": samples}
@@ -150,8 +211,14 @@ def sample_video(
 def check_sigmas(sigmas: Tensor) -> None:
     """Refuse a schedule that is not one: fewer than two levels, not finite, rising, or outside [0, 1]."""
     if sigmas.ndim != 1 or len(sigmas) < 2:
-        raise PusaError(f"sigmas holds {sigmas.numel()} levels, which makes no step. Use Pusa Scheduler with steps of 1 or more.")
+        raise PusaError(
+            f"sigmas holds {sigmas.numel()} levels, which makes no step. Use Pusa Scheduler with steps of 1 or more."
+        )
     if not bool(torch.isfinite(sigmas).all()) or bool((sigmas < 0).any()) or bool((sigmas > 1).any()):
-        raise PusaError("sigmas has values outside 0 to 1 or NaN. Use the schedule of a flow model, such as Pusa Scheduler's.")
+        raise PusaError(
+            "sigmas has values outside 0 to 1 or NaN. Use the schedule of a flow model, such as Pusa Scheduler's."
+        )
     if bool((sigmas[1:] > sigmas[:-1]).any()):
-        raise PusaError("sigmas rise from one step to the next. A schedule falls from noise (1) to clean (0).")
+        raise PusaError(
+            "sigmas rise from one step to the next. A schedule falls from noise (1) to clean (0)."
+        )
