@@ -6,9 +6,11 @@ from .graph import Graph, Node, Output
 
 TITLE = 30  # LiteGraph draws a node's title bar above its position
 SLOT, WIDGET = 20, 24  # height of one socket row and of one widget row
+SLOTS_END, WIDGETS_END = 6, 8  # what LiteGraph adds below each kind of row
 GAP_X, GAP_Y = 40, 26
 GROUP_PAD, GROUP_HEAD, GROUP_GAP = 20, 50, 40
 DEFAULT_WIDTH = 320
+WIDTHS = {"UNETLoader": 420, "PusaLoraLoader": 460, "PusaLightX2VLoader": 460, "CLIPLoader": 420, "VAELoader": 420}
 SIZES = {  # nodes whose size their rows do not tell: text boxes, pictures, players
     "CLIPTextEncode": (420, 170),
     "PusaDemoTextEncode": (420, 170),
@@ -16,11 +18,6 @@ SIZES = {  # nodes whose size their rows do not tell: text boxes, pictures, play
     "LoadVideo": (320, 330),
     "SaveVideo": (520, 480),
     "PreviewImage": (520, 380),
-    "UNETLoader": (420, 82),
-    "PusaLoraLoader": (460, 106),
-    "PusaLightX2VLoader": (460, 106),
-    "CLIPLoader": (420, 106),
-    "VAELoader": (420, 58),
 }
 NOTE_WIDTH, NOTE_LINE, NOTE_COLUMNS = 460, 21, 58  # pixels, pixels a line, characters a line
 
@@ -66,8 +63,10 @@ def node_size(node: Node) -> tuple[int, int]:
     sockets = sum(not input.is_widget for input in kind.inputs.values())
     widgets = len(kind.widgets) + sum(widget.companion is not None for widget in kind.widgets)
     tall = sum(widget.multiline for widget in kind.widgets)
-    height = SLOT * max(sockets, len(kind.outputs)) + WIDGET * widgets + 70 * tall + 12
-    return DEFAULT_WIDTH, max(height, 46)
+    height = SLOT * max(sockets, len(kind.outputs)) + SLOTS_END + 70 * tall
+    if widgets:
+        height += WIDGET * widgets + WIDGETS_END
+    return WIDTHS.get(node.type, DEFAULT_WIDTH), height
 
 
 def depths(nodes: list[Node]) -> dict[int, int]:

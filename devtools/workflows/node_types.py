@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 FACTS = Path(__file__).with_name("node_types.json")
-WIDGET_TYPES = {"COMBO", "INT", "FLOAT", "STRING", "BOOLEAN"}
+WIDGET_TYPES = {"COMBO", "INT", "FLOAT", "STRING", "BOOLEAN", "IMAGEUPLOAD"}
 SEED_NAMES = {"seed", "noise_seed"}  # the frontend adds "control after generate" to these by itself
 
 
@@ -25,10 +25,14 @@ class Input:
     socket_only: bool = False  # a plain type whose widget is switched off (forceInput)
     multiline: bool = False
     companion: str | None = None  # value of the widget the frontend puts behind this one, if it does
+    upload: bool = False  # the companion is an upload button, which has a socket as well
 
     @property
     def is_widget(self) -> bool:
         return self.type in WIDGET_TYPES and not self.socket_only
+
+
+UPLOAD = Input("upload", "IMAGEUPLOAD")  # pictures and videos alike
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class NodeType:
     @cached_property
     def sockets_in_frontend_order(self) -> list[Input]:
         """Plain sockets first, then the sockets of the widgets: the order the frontend gives them."""
-        return sorted(self.inputs.values(), key=lambda input: input.is_widget)
+        inputs = sorted(self.inputs.values(), key=lambda input: input.is_widget)
+        return [*inputs, *(UPLOAD for input in inputs if input.upload)]
 
     @cached_property
     def widgets(self) -> list[Input]:
@@ -81,7 +86,7 @@ def facts_of(info: dict[str, Any]) -> dict[str, Any]:
                 if options.get("control_after_generate") or (fact["type"] == "INT" and name in SEED_NAMES):
                     fact["companion"] = "randomize"
                 if options.get("image_upload") or options.get("video_upload"):
-                    fact["companion"] = "image"
+                    fact |= {"companion": "image", "upload": True}
             inputs[name] = fact
     return {
         "ours": info["name"].startswith("Pusa"),
