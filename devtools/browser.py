@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from devtools.environment import ROOT, SetupError, fingerprint, is_current, run_quietly, write_stamp
@@ -92,6 +93,6 @@ def ensure_node_packages() -> Path:
     return NODE_MODULES
 
 
-def run_node(*arguments: str, cwd: Path = ROOT) -> int:
-    """Runs Node.js with these arguments and returns its exit code."""
-    return subprocess.call([str(find_node()), *arguments], cwd=cwd)
+def run_node(*arguments: str, variables: Mapping[str, str] | None = None) -> int:
+    """Runs Node.js in the checkout with these arguments and returns its exit code."""
+    return subprocess.call([str(find_node()), *arguments], cwd=ROOT, env={**os.environ, **(variables or {})})

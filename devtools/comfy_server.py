@@ -177,6 +177,10 @@ class ComfyServer:
         if self.is_temporary:
             shutil.rmtree(self.base, ignore_errors=True)
 
+    def is_running(self) -> bool:
+        """Whether the server's process is there."""
+        return self.process is not None and self.process.poll() is None
+
     def command(self) -> list[str]:
         """The command line that runs ComfyUI."""
         command = [self.python, "main.py", "--base-directory", str(self.base), "--port", str(self.port)]

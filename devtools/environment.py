@@ -68,9 +68,8 @@ def ensure() -> Environment:
     if not environment.is_ours:
         check_installed(environment)
         return environment
-    if not is_current(COMFYUI, COMFYUI_STAMP):
-        remove(COMFYUI)  # its requirements decide what .venv holds
-    if not is_current(VENV, venv_stamp()) or not COMFYUI.is_dir():
+    finished = is_current(VENV, venv_stamp()) and is_current(COMFYUI, COMFYUI_STAMP)
+    if not finished or not environment.python.exists():  # it is gone when the Python it was made from is
         check_python()
         make_environment()
     return environment

@@ -100,12 +100,13 @@ def goldens() -> Path:
 
 def pytest_collection_modifyitems(items):
     """Skips tests marked `gpu` where there is no CUDA device."""
+    needing_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if not needing_gpu:
+        return
     import torch
 
-    if torch.cuda.is_available():
-        return
-    for item in items:
-        if item.get_closest_marker("gpu"):
+    if not torch.cuda.is_available():
+        for item in needing_gpu:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
