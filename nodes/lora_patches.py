@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
 import torch
+from comfy.patcher_extension import CallbacksMP
 from comfy.weight_adapter import LoRAAdapter, WeightAdapterBase
+from torch import Tensor
 
 from ..pusa_core.lora.contents import Change
 from ..pusa_core.lora.experts import LoraFacts
@@ -16,6 +17,9 @@ from ..pusa_core.lora.weight_files import WeightFile
 
 FACTS = "pusa_loras"
 """Attachment of a patched model: a tuple of LoraFacts, one per loader, in order."""
+
+BARE_PARAMETERS = "pusa_bare_parameters"
+"""Key of the callback that applies patches of parameters ComfyUI's loader passes over."""
 
 DIT = "diffusion_model."
 
@@ -27,13 +31,13 @@ class PairOnDisk(LoRAAdapter):
     memory of one layer.
     """
 
-    def __init__(self, loaded_keys: set[str], weights: Any):
-        """weights: (file, change), or the tuple of tensors that newer ComfyUI makes when it moves an adapter."""
+    def __init__(self, loaded_keys: set[str], weights: tuple[Any, ...]):
+        """weights: (file, change), or a tuple of tensors where ComfyUI rebuilds an adapter from what it read."""
         self.loaded_keys = loaded_keys
         self.source = weights
 
     @property
-    def weights(self) -> Any:
+    def weights(self) -> tuple[Any, ...]:
         """ComfyUI's tuple: up [rows, rank], down [rank, columns], .alpha or None, and three unused places."""
         if len(self.source) != 2:
             return self.source
@@ -42,21 +46,22 @@ class PairOnDisk(LoRAAdapter):
         return (up, down, change.alpha, None, None, None)
 
 
-@dataclass
 class DiffOnDisk(WeightAdapterBase):
     """A whole difference, read from the file when a weight is computed: weight + strength * diff."""
 
-    file: WeightFile
-    change: Change
     name = "diff"
 
-    @property
-    def loaded_keys(self) -> set[str]:
-        return set(self.change.keys)
+    def __init__(self, loaded_keys: set[str], weights: tuple[Any, ...]):
+        """weights: (file, change), or a tuple of one tensor."""
+        self.loaded_keys = loaded_keys
+        self.source = weights
 
     @property
-    def weights(self) -> tuple[torch.Tensor]:
-        return (self.file.read(self.change.keys[0]),)
+    def weights(self) -> tuple[Tensor, ...]:
+        if len(self.source) != 2:
+            return self.source
+        file, change = self.source
+        return (file.read(change.keys[0]),)
 
     def calculate_weight(
         self,
@@ -92,26 +97,30 @@ def lora_facts(model: Any) -> tuple[LoraFacts, ...]:
 def with_lora(model: Any, file: WeightFile, changes: Iterable[Change], facts: LoraFacts) -> Any:
     """A clone of the model that adds the changes, times facts.strength, and remembers the facts."""
     patched = model.clone()
-    through_core: dict[str, Any] = {}
-    for change in changes:
-        name = DIT + change.parameter
-        if not change.parameter.endswith((".weight", ".bias")):
-            _add_to_bare_parameter(patched, name, file.read(change.keys[0]), facts.strength)
-        elif change.rank is None:
-            through_core[name] = DiffOnDisk(file, change)
-        else:
-            through_core[name] = PairOnDisk(set(change.keys), (file, change))
-    patched.add_patches(through_core, facts.strength)
+    patches = {
+        DIT + change.parameter: (DiffOnDisk if change.rank is None else PairOnDisk)(
+            set(change.keys), (file, change)
+        )
+        for change in changes
+    }
+    patched.add_patches(patches, facts.strength)
+    if any(map(_is_bare, patches)):
+        patched.remove_callbacks_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS)
+        patched.add_callback_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS, patch_bare_parameters)
     patched.set_attachments(FACTS, (*lora_facts(model), facts))
     return patched
 
 
-def _add_to_bare_parameter(patched: Any, name: str, diff: torch.Tensor, strength: float) -> None:
-    """Replace a parameter that hangs on a block itself, such as blocks.0.modulation, by its sum with diff.
+def patch_bare_parameters(patcher: Any, device: torch.device | None, *_: Any) -> None:
+    """ON_LOAD callback: patch the parameters that hang on a block itself, such as blocks.0.modulation.
 
-    ModelPatcher.load patches leaf modules only ("skip random weights in non leaf modules", _load_list), so a
-    weight patch on `modulation` is accepted and never applied. An object patch is applied, and restored.
+    ModelPatcher.load goes through leaf modules only ("skip random weights in non leaf modules", _load_list), so
+    it accepts a patch on `modulation` and never applies it. The backup is ComfyUI's own: unloading restores it.
     """
-    old = patched.get_model_object(name)
-    total = old.detach().to("cpu", torch.float32) + strength * diff.to(torch.float32).reshape(old.shape)
-    patched.add_object_patch(name, torch.nn.Parameter(total, requires_grad=False))
+    for name in patcher.patches:
+        if _is_bare(name) and name not in patcher.backup:
+            patcher.patch_weight_to_device(name, device_to=device)
+
+
+def _is_bare(name: str) -> bool:
+    return not name.endswith((".weight", ".bias"))

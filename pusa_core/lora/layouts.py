@@ -52,7 +52,8 @@ _SUFFIXES = tuple((re.compile(pattern + r"\Z"), part, pair) for pattern, part, p
 WORDS = re.compile(
     "vace_blocks|self_attn|cross_attn|norm_added_k|norm_added_q|norm_k_img|norm_q|norm_k|k_img|v_img|img_emb"
     "|patch_embedding|text_embedding|time_embedding|time_projection|to_q|to_k|to_v|to_out|add_k_proj|add_v_proj"
-    "|condition_embedder|text_embedder|time_embedder|time_proj|image_embedder|linear_1|linear_2|proj_out|[^_]+"
+    "|condition_embedder|text_embedder|time_embedder|time_proj|image_embedder|linear_1|linear_2|proj_out|scale_shift_table"
+    "|[^_]+"
 )
 """Names that own their underscore; every other underscore of a `lora_unet_` key stands for a dot."""
 
@@ -68,6 +69,8 @@ DIFFUSERS_MODULES = (
     (r"(blocks\.\d+)\.attn2\.norm_added_k", r"\1.cross_attn.norm_k_img"),
     (r"(blocks\.\d+)\.ffn\.net\.0\.proj", r"\1.ffn.0"),
     (r"(blocks\.\d+)\.ffn\.net\.2", r"\1.ffn.2"),
+    (r"(blocks\.\d+)\.scale_shift_table", r"\1.modulation"),
+    (r"scale_shift_table", "head.modulation"),
     (r"(blocks\.\d+)\.norm2", r"\1.norm3"),  # diffusers swaps the names of norm2 and norm3
     (r"condition_embedder\.text_embedder\.linear_1", "text_embedding.0"),
     (r"condition_embedder\.text_embedder\.linear_2", "text_embedding.2"),
@@ -102,7 +105,9 @@ def parse_key(text: str) -> Key | None:
             layer, dialect = _layer_name(text[: suffix.start()])
             if layer is None:
                 return None
-            return Key(text, layer + PARAMETER[part], part, f"{dialect}, {pair}" if pair else dialect)
+            # a parameter that hangs on a block itself has no .weight below it
+            parameter = layer if layer.endswith(".modulation") else layer + PARAMETER[part]
+            return Key(text, parameter, part, f"{dialect}, {pair}" if pair else dialect)
     return None
 
 

@@ -22,6 +22,10 @@ WIDTHS = {1536: "1.3B", 2048: "1.3B with VACE", 3072: "5B", 5120: "14B"}
 OTHER_MODELS = (
     # (sign in the keys, what the file is); the first that occurs is named
     (
+        re.compile(r"hada_|lokr_|oft_|boft_|dora_scale|lora_mid|glora"),
+        "it is a LoHa, LoKr, OFT or DoRA file, which ComfyUI's own Load LoRA node reads",
+    ),
+    (
         re.compile(r"lora_te\d?_|text_encoder|text_model|\bt5\b|umt5"),
         "it also changes a text encoder, so it was made for another kind of model",
     ),
