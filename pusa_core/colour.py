@@ -182,9 +182,7 @@ def match_colours(
         )
     images = images[..., :3]
     compared = images[: matched_frames or len(images)]
-    transfer = fit_transfer(
-        colour_statistics(compared, method), colour_statistics(reference, method), method
-    )
+    transfer = fit_transfer(colour_statistics(compared, method), colour_statistics(reference, method), method)
     matched = apply_transfer(images, transfer, strength)
     if protect_first_frame:
         matched[0] = images[0]
@@ -226,7 +224,9 @@ def window_starts(frames: int, window: int, overlap: int) -> list[int]:
     return [0, *range(window, frames, window - overlap)]
 
 
-def colour_drift(images: Tensor, reference: Tensor, starts: Sequence[int]) -> tuple[Tensor, list[WindowDrift]]:
+def colour_drift(
+    images: Tensor, reference: Tensor, starts: Sequence[int]
+) -> tuple[Tensor, list[WindowDrift]]:
     """How far the mean colour of each frame lies from the reference's, and the same told per window.
 
     images: [N, H, W, 3]; reference: [M, h, w, 3], 0 to 1; starts: first frame of each window, rising, the first 0.
@@ -262,4 +262,5 @@ def _rgb(colours: Tensor, method: str) -> Tensor:
 def _square_root(matrix: Tensor) -> Tensor:
     """The symmetric square root of a symmetric positive matrix [3, 3]."""
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=0.0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp(min=0.0).sqrt()) @ vectors.T
+    return root

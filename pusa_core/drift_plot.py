@@ -18,7 +18,7 @@ def plot_drift(differences: Tensor, starts: Sequence[int]) -> Tensor:
 
     differences: [N], >= 0; starts: first frame of each window. Returns an IMAGE [1, height, width, 3], 0 to 1.
     """
-    values = differences.tolist()
+    values: list[float] = differences.tolist()
     top_value = max(*values, VISIBLE * 1.5) * 1.08
     canvas = Canvas(LEFT + WIDTH + RIGHT, TOP + HEIGHT + BOTTOM)
 
@@ -41,5 +41,10 @@ def plot_drift(differences: Tensor, starts: Sequence[int]) -> Tensor:
     canvas.draw.rectangle((LEFT, TOP, LEFT + WIDTH, TOP + HEIGHT), outline=INK)
     canvas.text(LEFT + WIDTH / 2, TOP + HEIGHT + 40, "video frame (numbers at the top: windows)")
     canvas.upright_text(20, TOP + HEIGHT / 2, "Delta E (CIEDE2000)")
-    canvas.text(LEFT, 24, "Mean colour of each frame against the reference; about 2 is where an eye begins to notice", anchor="lm")
+    canvas.text(
+        LEFT,
+        24,
+        "Mean colour of each frame against the reference; about 2 is where an eye begins to notice",
+        anchor="lm",
+    )
     return canvas.image()

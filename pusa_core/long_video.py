@@ -1,0 +1,255 @@
+"""Long video: which windows it is made of, and the loop that makes one after the other.
+
+Each window is an ordinary Pusa run whose first frames are given: the last frames of the window before. They are handed over as
+pictures and encoded again, not as latents: Wan's VAE is causal and its first latent frame holds one picture where all others
+hold four, so the latents from the end of a window do not mean the same at the beginning of the next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .colour import apply_transfer, colour_statistics, fit_transfer
+from .conditions import FrameCondition, place
+from .encoding import IN_SEQUENCE, encode_frames, encode_keyframe
+from .errors import PusaError
+from .frames import STRIDE, latent_frame_count, latent_frame_of, parse_multipliers, video_length
+from .video_parts import VideoParts
+
+SECONDS, FRAMES = DURATION_UNITS = ("seconds", "frames")
+
+PROMPT_START = "pusa_start_seconds"
+"""Key in a conditioning entry's options: the second from which on the prompt holds."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One run of the model inside a long video; all numbers are pixel frames."""
+
+    index: int
+    start: int  # frame of the video that is this window's first
+    length: int  # frames the model makes, 4n + 1
+    given: int  # of them, how many at the start are given: 0, or 4k + 1
+    end: int  # frame of the video after this window's last one that is kept
+
+    @property
+    def first_new(self) -> int:
+        """First frame of the video that only this window makes."""
+        return self.start + self.given
+
+    @property
+    def latent_frames(self) -> int:
+        """Latent frames the model makes."""
+        return latent_frame_count(self.length)
+
+    @property
+    def given_latents(self) -> int:
+        """Latent frames that are given, at the start of the window."""
+        return latent_frame_count(self.given) if self.given else 0
+
+    def __str__(self) -> str:
+        given = f"after {self.given} given frames" if self.given else "with nothing given"
+        return f"window {self.index + 1}: frames {self.first_new} to {self.end - 1}, {given}"
+
+
+def duration_in_frames(duration: float, unit: str, fps: float) -> int:
+    """Frames of a video of `duration` seconds or frames."""
+    if unit not in DURATION_UNITS:
+        raise PusaError(f"duration_unit is {unit!r}; use one of {', '.join(DURATION_UNITS)}.")
+    frames = duration * fps if unit == SECONDS else duration
+    if not (math.isfinite(frames) and frames >= 1) or (unit == FRAMES and frames != int(frames)):
+        raise PusaError(
+            f"duration is {duration:g} {unit}; use a whole number of frames or any number of seconds, at least one frame long."
+        )
+    return round(frames)
+
+
+def plan_windows(frames: int, window: int, overlap: int, given: int = 0) -> list[Window]:
+    """The windows of a video of `frames` frames.
+
+    window: frames of one run, 4n + 1 (81 is what Wan was trained on); overlap: frames that neighbours share at least, 4k + 1;
+    given: frames of the start picture or clip, 0 or 4k + 1; they are the first frames of the video. All windows have the full
+    length, so that the model always sees the length it knows: frames to spare widen the overlaps evenly. Only a video shorter
+    than a window gets a shorter one. Up to 3 frames that complete the last group of four are made and cut off.
+    """
+    for name, value in (("window", window), ("overlap", overlap)):
+        if value < 1 or (value - 1) % STRIDE:
+            fitting = _whole(max(1, value))
+            raise PusaError(
+                f"{name} is {value} frames; Wan needs 1 more than a multiple of 4: use {fitting}."
+            )
+    if overlap >= window:
+        raise PusaError(
+            f"overlap is {overlap} of a window of {window} frames. Use at most {window - STRIDE}; 13 is usual for 81."
+        )
+    whole = _whole(frames)
+    if given >= min(whole, window):
+        raise PusaError(
+            f"{given} frames are given for a video of {frames} in windows of {window}, so nothing is left to make. "
+            "Use a longer duration, or fewer start frames."
+        )
+    if whole <= window:
+        return [Window(0, 0, whole, given, frames)]
+    count = math.ceil((whole - overlap) / (window - overlap))
+    groups = (whole - window) // STRIDE
+    starts = [STRIDE * (groups * i // (count - 1)) for i in range(count)]
+    ends = [start + window for start in starts]
+    return [
+        Window(i, start, window, ends[i - 1] - start if i else given, min(ends[i], frames))
+        for i, start in enumerate(starts)
+    ]
+
+
+def start_frames_used(available: int, overlap: int) -> int:
+    """How many of `available` start frames the first window gets: the most that the VAE takes whole, at most `overlap`."""
+    return video_length(latent_frame_count(min(available, overlap)))
+
+
+def given_multipliers(text: str, count: int) -> list[float]:
+    """Noise multipliers of `count` given latent frames, see frames.parse_multipliers.
+
+    A list of another length fits too: its first value is repeated in front for a longer overlap (the oldest frames), and a
+    start picture takes the first.
+    """
+    values = text.count(",") + text.count(";") + 1 - text.rstrip().endswith((",", ";"))
+    if values == 1:
+        return parse_multipliers(text, count)
+    listed = parse_multipliers(text, values)
+    return [listed[0]] * (count - values) + listed[:count]
+
+
+def prompt_at(conditioning: Sequence[Any], second: float) -> list[Any]:
+    """The entries of a CONDITIONING [(tensor, options), ...] that hold at `second`: those with the latest start before it.
+
+    Entries without a start hold from 0. Before the first start, the first holds.
+    """
+    starts = [float(options.get(PROMPT_START, 0.0)) for _, options in conditioning]
+    if not starts:
+        raise PusaError("The conditioning is empty. Connect the prompt's conditioning.")
+    current = max((start for start in starts if start <= second), default=min(starts))
+    return [entry for entry, start in zip(conditioning, starts, strict=True) if start == current]
+
+
+def prompt_second(window: Window, fps: float) -> float:
+    """The second that decides which prompt a window follows: the middle of its new frames."""
+    return (window.first_new + window.end - 1) / 2 / fps
+
+
+class WindowModel(Protocol):
+    """What the loop needs of the model and its VAE."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Pictures [N, H, W, 3], 0 to 1 -> latent [1, C, F, h, w]."""
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latent [1, C, F, h, w] -> pictures [N, H, W, 3], 0 to 1."""
+
+    def empty(self, latent_frames: int) -> Tensor:
+        """A latent [1, C, F, h, w] with nothing in it."""
+
+    def sample(self, samples: Tensor, noise_multipliers: Tensor, window: Window) -> Tensor:
+        """The latent after sampling this window. samples: [1, C, F, h, w]; noise_multipliers: [F]."""
+
+    def show(self, picture: Tensor, window: Window) -> None:
+        """Told when a window is finished. picture: [H, W, 3], 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What is given besides text; pictures are [N, H, W, 3], 0 to 1, at the size of the video."""
+
+    noise_multipliers: str  # of given frames, as typed
+    start: Tensor | None = None  # the first frames of the video, 4k + 1
+    end: Tensor | None = None  # [1, H, W, 3], the last frame; only the last window sees it
+    end_multiplier: float = 0.0
+    anchor: Tensor | None = None  # [1, H, W, 3], seen by every window after the first, never shown
+    anchor_multiplier: float = 0.0
+    colour_match: str | None = None  # a method of colour.METHODS, or None
+
+
+def render_long_video(
+    plan: Sequence[Window], model: WindowModel, guidance: Guidance, parts: VideoParts
+) -> Path:
+    """The file with all windows of the plan, made one after the other.
+
+    Only one window is in memory at a time. What `parts` has from an earlier, interrupted call with the same settings is not
+    made again; the result is the same file.
+    """
+    _check_anchor(plan, guidance)
+    done, tail = parts.finished()
+    given = guidance.start if done == 0 else tail
+    for window in plan[done:]:
+        frames = render_window(window, plan, model, guidance, given)
+        following = plan[window.index + 1] if window.index + 1 < len(plan) else None
+        given = frames[following.start - window.start :].clone() if following else frames[-1:].clone()
+        kept = frames[window.given if window.index else 0 : window.end - window.start]
+        parts.add(kept, given)
+        model.show(kept[len(kept) // 2], window)
+    return parts.join()
+
+
+def render_window(
+    window: Window, plan: Sequence[Window], model: WindowModel, guidance: Guidance, given: Tensor | None
+) -> Tensor:
+    """All frames of one window, [window.length, H, W, 3], 0 to 1.
+
+    given: [window.given, H, W, 3], the frames it begins with, or None. The anchor stands in for latent frame 0 while sampling:
+    the model looks at it in every step, and nobody sees it, since the given frames' own latent is put back before decoding.
+    """
+    conditions = []
+    if given is not None and window.given:
+        latents = encode_frames(model.encode, given, range(window.given_latents))
+        multipliers = given_multipliers(guidance.noise_multipliers, len(latents))
+        conditions = [
+            FrameCondition(latent, position, multiplier)
+            for position, (latent, multiplier) in enumerate(zip(latents, multipliers, strict=True))
+        ]
+    hidden = None
+    if guidance.anchor is not None and window.index:
+        hidden = conditions[0].latent
+        anchor = encode_keyframe(model.encode, guidance.anchor, 0)
+        conditions[0] = FrameCondition(anchor, 0, guidance.anchor_multiplier)
+    if guidance.end is not None and window is plan[-1]:
+        last = window.latent_frames - 1
+        latent = encode_keyframe(model.encode, guidance.end, last, IN_SEQUENCE)
+        conditions.append(FrameCondition(latent, last, guidance.end_multiplier))
+
+    samples, noise_multipliers = place(model.empty(window.latent_frames), None, conditions)
+    latent = model.sample(samples, noise_multipliers, window)
+    if hidden is not None:
+        latent = torch.cat((hidden.to(latent), latent[:, :, 1:]), dim=2)
+    frames = model.decode(latent)
+    if guidance.colour_match is None or given is None or not window.given:
+        return frames
+    return match_seam(frames, given, guidance.colour_match)
+
+
+def match_seam(frames: Tensor, given: Tensor, method: str) -> Tensor:
+    """The window in the colours of the frames it continues.
+
+    frames: [N, H, W, 3]; given: [M, H, W, 3]: what the first M frames should look like. They show the same, so the change between
+    them is the model's and the VAE's; it is undone in all N.
+    """
+    made = colour_statistics(frames[: len(given)], method)
+    transfer = fit_transfer(made, colour_statistics(given, method), method)
+    return apply_transfer(frames, transfer)
+
+
+def _whole(frames: int) -> int:
+    """The smallest length of at least `frames` frames that Wan can make, 4n + 1."""
+    return video_length(latent_frame_of(frames - 1) + 1)
+
+
+def _check_anchor(plan: Sequence[Window], guidance: Guidance) -> None:
+    if guidance.anchor is not None and any(window.given_latents < 2 for window in plan[1:]):
+        raise PusaError(
+            f"overlap is {plan[1].given} frame, and the anchor takes the first latent frame of each window, so nothing would be "
+            "handed over. Use an overlap of 5 or more (13 is usual), or disconnect anchor."
+        )
