@@ -35,11 +35,33 @@ class PusaColorMatch(io.ComfyNode):
             ),
             inputs=[
                 io.Image.Input("images", tooltip="The generated frames."),
-                io.Image.Input("reference", tooltip="Frames with the right colours: those that were given, or the start picture. Any size and number."),
-                io.Combo.Input("method", options=list(METHODS), default=MONGE_KANTOROVICH, tooltip=METHOD_TIP),
-                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="0 (no change) to 1 (full match)."),
-                io.Int.Input("matched_frames", default=0, min=0, max=100000, tooltip="Number of frames at the start of images that show what the reference shows: 13 for an extension by 13 frames. They are compared, and the change is applied to all. 0 compares all."),
-                io.Boolean.Input("protect_first_frame", default=False, tooltip="Leave frame 0 exactly as it is, for a start picture that was kept clean."),
+                io.Image.Input(
+                    "reference",
+                    tooltip="Frames with the right colours: those that were given, or the start picture. Any size and number.",
+                ),
+                io.Combo.Input(
+                    "method", options=list(METHODS), default=MONGE_KANTOROVICH, tooltip=METHOD_TIP
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="0 (no change) to 1 (full match).",
+                ),
+                io.Int.Input(
+                    "matched_frames",
+                    default=0,
+                    min=0,
+                    max=100000,
+                    tooltip="Number of frames at the start of images that show what the reference shows: 13 for an extension by 13 frames. They are compared, and the change is applied to all. 0 compares all.",
+                ),
+                io.Boolean.Input(
+                    "protect_first_frame",
+                    default=False,
+                    tooltip="Leave frame 0 exactly as it is, for a start picture that was kept clean.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="The frames with matched colours.")],
         )
@@ -74,9 +96,25 @@ class PusaColorDrift(io.ComfyNode):
             ),
             inputs=[
                 io.Image.Input("images", tooltip="The frames of the video."),
-                io.Int.Input("window", default=81, min=1, max=100000, tooltip="Frames of one window, as in Long Video; one line of the report each."),
-                io.Int.Input("overlap", default=13, min=0, max=100000, tooltip="Frames that neighbouring windows share, below window."),
-                io.Image.Input("reference", optional=True, tooltip="What the colours are compared with; without it, the first frame."),
+                io.Int.Input(
+                    "window",
+                    default=81,
+                    min=1,
+                    max=100000,
+                    tooltip="Frames of one window, as in Long Video; one line of the report each.",
+                ),
+                io.Int.Input(
+                    "overlap",
+                    default=13,
+                    min=0,
+                    max=100000,
+                    tooltip="Frames that neighbouring windows share, below window.",
+                ),
+                io.Image.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="What the colours are compared with; without it, the first frame.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="report", tooltip="One line per window."),
@@ -85,7 +123,9 @@ class PusaColorDrift(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images: Tensor, window: int = 81, overlap: int = 13, reference: Tensor | None = None) -> io.NodeOutput:
+    def execute(
+        cls, images: Tensor, window: int = 81, overlap: int = 13, reference: Tensor | None = None
+    ) -> io.NodeOutput:
         starts = window_starts(len(images), window, overlap)
         differences, drifts = colour_drift(images, images[:1] if reference is None else reference, starts)
         report = "\n".join(f"window {number}: {drift}" for number, drift in enumerate(drifts, 1))

@@ -27,10 +27,23 @@ class PusaSchedulePlot(io.ComfyNode):
             ),
             inputs=[
                 io.Sigmas.Input("sigmas", tooltip="The schedule, from Pusa Scheduler or any scheduler node."),
-                io.Latent.Input("latent", tooltip="The latent that will be sampled, with the injected frames."),
-                io.Float.Input("boundary", default=BOUNDARY_T2V, min=0.0, max=1.0, step=0.005, tooltip="Sigma from 0 to 1 where Wan2.2 changes experts, as in Wan2.2 MoE Switch: 0.875 for text-to-video. 0 draws none (Wan2.1)."),
+                io.Latent.Input(
+                    "latent", tooltip="The latent that will be sampled, with the injected frames."
+                ),
+                io.Float.Input(
+                    "boundary",
+                    default=BOUNDARY_T2V,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    tooltip="Sigma from 0 to 1 where Wan2.2 changes experts, as in Wan2.2 MoE Switch: 0.875 for text-to-video. 0 draws none (Wan2.1).",
+                ),
             ],
-            outputs=[io.Image.Output(display_name="plot", tooltip="A heat map: one row per latent frame, one column per step.")],
+            outputs=[
+                io.Image.Output(
+                    display_name="plot", tooltip="A heat map: one row per latent frame, one column per step."
+                )
+            ],
         )
 
     @classmethod

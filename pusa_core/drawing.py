@@ -29,7 +29,9 @@ class Canvas:
         """Words that read from bottom to top, centred on a point."""
         width = math.ceil(self.draw.textlength(words, font=self.font)) + 4
         strip = Image.new("RGB", (width, TEXT_SIZE + 8), PAPER)
-        ImageDraw.Draw(strip).text((width / 2, TEXT_SIZE / 2 + 4), words, fill=INK, font=self.font, anchor="mm")
+        ImageDraw.Draw(strip).text(
+            (width / 2, TEXT_SIZE / 2 + 4), words, fill=INK, font=self.font, anchor="mm"
+        )
         strip = strip.rotate(90, expand=True)
         self.picture.paste(strip, (round(x - strip.width / 2), round(y - strip.height / 2)))
 

@@ -88,13 +88,17 @@ def _label_frames(canvas: Canvas, frames: int, cell_height: int) -> None:
         held = str(first) if first == last else f"{first}-{last}"
         y = TOP + (frame + 0.5) * cell_height
         canvas.text(LEFT - 10, y, f"{frame}  ({held})", anchor="rm")
-    canvas.upright_text(16, max(TOP + frames * cell_height / 2, LEAST_HEIGHT / 2), "latent frame (video frames)")
+    canvas.upright_text(
+        16, max(TOP + frames * cell_height / 2, LEAST_HEIGHT / 2), "latent frame (video frames)"
+    )
 
 
 def _colour_bar(canvas: Canvas, left: int, top: int, bottom: int) -> None:
     """Which colour is which sigma."""
     for y in range(top, bottom):
-        canvas.draw.line((left, y, left + 18, y), fill=noise_colour((bottom - 1 - y) / max(1, bottom - 1 - top)))
+        canvas.draw.line(
+            (left, y, left + 18, y), fill=noise_colour((bottom - 1 - y) / max(1, bottom - 1 - top))
+        )
     canvas.draw.rectangle((left, top, left + 18, bottom - 1), outline=INK)
     canvas.text(left + 26, top + 6, "1 noise", anchor="lm")
     canvas.text(left + 26, bottom - 7, "0 clean", anchor="lm")
