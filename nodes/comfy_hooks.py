@@ -33,7 +33,7 @@ from ..pusa_core.errors import PusaError
 from ..pusa_core.experts import check_boundary, split_sigmas
 from ..pusa_core.samplers import add_noise, remove_noise_share
 from ..pusa_core.schedule import over_frames
-from .core_samplers import PerFrameSampler, check_sampler, runs_one_callback_per_step
+from .core_samplers import check_sampler, runs_one_callback_per_step
 
 logger = logging.getLogger("ComfyUI-Pusa")
 
@@ -56,7 +56,9 @@ def require_wan_t2v(model: ModelPatcher) -> None:
             "WAN22": "Wan2.2 5B, which has another latent space",
             "WAN21_Vace": "a VACE model, which has conditions of its own",
         }
-        raise PusaError(f"This is {reason.get(kind, f'a Wan variant ({kind}) with inputs of its own')}. {advice}")
+        raise PusaError(
+            f"This is {reason.get(kind, f'a Wan variant ({kind}) with inputs of its own')}. {advice}"
+        )
     channels = base.diffusion_model.patch_embedding.weight.shape[1]
     wanted = base.latent_format.latent_channels
     if channels != wanted or getattr(base.diffusion_model, "model_type", "t2v") != "t2v":
@@ -110,7 +112,9 @@ class PerFrameModelSampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comf
         self.set_parameters(shift=shift, multiplier=model_config.sampling_settings.get("multiplier", 1000))
         self.multipliers = multipliers
 
-    def noise_scaling(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, max_denoise: bool = False) -> Tensor:
+    def noise_scaling(
+        self, sigma: Tensor, noise: Tensor, latent_image: Tensor, max_denoise: bool = False
+    ) -> Tensor:
         return add_noise(latent_image, noise, self._levels(sigma, noise))
 
     def inverse_noise_scaling(self, sigma: Tensor, latent: Tensor) -> Tensor:
@@ -258,7 +262,9 @@ class ExpertSwitch:
     vectorized timesteps, caches, block patches) holds for both experts.
     """
 
-    def __init__(self, high: ModelPatcher, low: ModelPatcher, boundary: float, high_cfg: float, low_cfg: float):
+    def __init__(
+        self, high: ModelPatcher, low: ModelPatcher, boundary: float, high_cfg: float, low_cfg: float
+    ):
         self.high = high
         self.low = low
         self.boundary = boundary
@@ -287,10 +293,20 @@ class ExpertSwitch:
             with _using_cfg(guider, self.high_cfg, "high_noise_cfg"):
                 progress = count_from(callback, 0, steps)
                 latent_image = executor(
-                    noise, latent_image, sampler, high_sigmas, denoise_mask, progress, disable_pbar, seed, **kwargs
+                    noise,
+                    latent_image,
+                    sampler,
+                    high_sigmas,
+                    denoise_mask,
+                    progress,
+                    disable_pbar,
+                    seed,
+                    **kwargs,
                 )
             noise = torch.zeros_like(noise)
-            seed = None if seed is None else seed + 1  # a second run with fresh noise must not repeat the first one's
+            seed = (
+                None if seed is None else seed + 1
+            )  # a second run with fresh noise must not repeat the first one's
         if high_steps == steps:
             return latent_image
         guider = copy.copy(guider)
@@ -298,7 +314,9 @@ class ExpertSwitch:
         guider.model_options = low.model_options
         with _using_cfg(guider, self.low_cfg, "low_noise_cfg"):
             progress = count_from(callback, high_steps, steps)
-            return guider.sample(noise, latent_image, sampler, low_sigmas, denoise_mask, progress, disable_pbar, seed)
+            return guider.sample(
+                noise, latent_image, sampler, low_sigmas, denoise_mask, progress, disable_pbar, seed
+            )
 
     def low_after(self, switched: ModelPatcher) -> ModelPatcher:
         """The low-noise expert with all that was done to `switched` after the switch."""
@@ -324,7 +342,9 @@ def switch_experts(
     for name, model in (("high_noise", high), ("low_noise", low)):
         require_wan_t2v(model)
         if experts_of(model) is not None:
-            raise PusaError(f"{name} already holds two experts. Connect the loaded models themselves to Wan2.2 MoE Switch.")
+            raise PusaError(
+                f"{name} already holds two experts. Connect the loaded models themselves to Wan2.2 MoE Switch."
+            )
     switched = high.clone()
     switch = ExpertSwitch(high, low, boundary, high_cfg, low_cfg)
     switched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, EXPERTS_KEY, switch)
@@ -337,7 +357,9 @@ def experts_of(model: ModelPatcher) -> ExpertSwitch | None:
     return switches[0] if switches else None
 
 
-def count_from(callback: Callable[..., None] | None, first_step: int, steps: int) -> Callable[..., None] | None:
+def count_from(
+    callback: Callable[..., None] | None, first_step: int, steps: int
+) -> Callable[..., None] | None:
     """The callback of a whole run of `steps`, for the part of it that begins at `first_step`."""
     if callback is None:
         return None
@@ -368,7 +390,9 @@ def _using_cfg(guider: Any, cfg: float, name: str) -> Iterator[None]:
 def carry_over(before: ModelPatcher, after: ModelPatcher, onto: ModelPatcher) -> None:
     """Do to `onto` what turned `before` into its descendant `after`: weight patches, object patches, options, wrappers."""
     weights = {
-        key: added for key, entries in after.patches.items() if (added := entries[len(before.patches.get(key, ())) :])
+        key: added
+        for key, entries in after.patches.items()
+        if (added := entries[len(before.patches.get(key, ())) :])
     }
     for key, entries in weights.items():
         for strength_patch, value, strength_model, offset, function in entries:

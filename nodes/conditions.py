@@ -9,7 +9,13 @@ from torch import Tensor
 
 from ..pusa_core.conditions import FrameCondition, check_video_samples, place
 from ..pusa_core.errors import PusaError
-from ..pusa_core.frames import LATENT_FRAME, POSITION_UNITS, parse_multipliers, parse_positions, resolve_position
+from ..pusa_core.frames import (
+    LATENT_FRAME,
+    POSITION_UNITS,
+    parse_multipliers,
+    parse_positions,
+    resolve_position,
+)
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
 
 WAN_CHANNELS = 16
@@ -30,14 +36,40 @@ class PusaConditionFrames(io.ComfyNode):
             ),
             inputs=[
                 io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
-                io.Latent.Input("latent", tooltip="Empty video latent (Empty Hunyuan Latent Video), or another injector's output."),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="Empty video latent (Empty Hunyuan Latent Video), or another injector's output.",
+                ),
                 io.Image.Input("images", tooltip="One picture per position; join several with Batch Images."),
-                io.String.Input("positions", default="0", tooltip="Frame of each picture, with commas: 0 is the first, -1 the last. Counted as position_unit says."),
-                io.String.Input("noise_multipliers", default="0.2", tooltip="Noise per position, 0 (kept as given) to 1 (ignored): one value, one per position (0.2, 0.5), or a ramp (0..0.2). 0.2 is the authors' start; more moves more freely."),
-                io.Combo.Input("resize", options=list(RESIZES), default=CROP, tooltip="How a picture of other proportions becomes the video's size: crop the sides, letterbox with black (the bars become part of the video), or stretch."),
-                io.Combo.Input("position_unit", options=list(POSITION_UNITS), default=LATENT_FRAME, tooltip="Latent frame: 81 frames are 21 latent frames, 0 to 20. Video frame: 0 to 80; the latent frame that holds it is used (1 to 4 share one)."),
+                io.String.Input(
+                    "positions",
+                    default="0",
+                    tooltip="Frame of each picture, with commas: 0 is the first, -1 the last. Counted as position_unit says.",
+                ),
+                io.String.Input(
+                    "noise_multipliers",
+                    default="0.2",
+                    tooltip="Noise per position, 0 (kept as given) to 1 (ignored): one value, one per position (0.2, 0.5), or a ramp (0..0.2). 0.2 is the authors' start; more moves more freely.",
+                ),
+                io.Combo.Input(
+                    "resize",
+                    options=list(RESIZES),
+                    default=CROP,
+                    tooltip="How a picture of other proportions becomes the video's size: crop the sides, letterbox with black (the bars become part of the video), or stretch.",
+                ),
+                io.Combo.Input(
+                    "position_unit",
+                    options=list(POSITION_UNITS),
+                    default=LATENT_FRAME,
+                    tooltip="Latent frame: 81 frames are 21 latent frames, 0 to 20. Video frame: 0 to 80; the latent frame that holds it is used (1 to 4 share one).",
+                ),
             ],
-            outputs=[io.Latent.Output(display_name="latent", tooltip="The latent with the pictures in place and noise_multipliers beside its samples.")],
+            outputs=[
+                io.Latent.Output(
+                    display_name="latent",
+                    tooltip="The latent with the pictures in place and noise_multipliers beside its samples.",
+                )
+            ],
         )
 
     @classmethod
@@ -80,7 +112,9 @@ def fit_to_latent(images: Tensor, samples: Tensor, resize: str) -> Tensor:
 def check_wan_vae(vae: Any) -> None:
     """Refuse a missing VAE and one that does not make 16-channel video latents."""
     if vae is None:
-        raise PusaError("No VAE came in. Check the file of the checkpoint or Load VAE node: wan_2.1_vae.safetensors is needed.")
+        raise PusaError(
+            "No VAE came in. Check the file of the checkpoint or Load VAE node: wan_2.1_vae.safetensors is needed."
+        )
     channels = getattr(vae, "latent_channels", WAN_CHANNELS)
     if channels != WAN_CHANNELS or getattr(vae, "latent_dim", 3) != 3:
         raise PusaError(

@@ -8,7 +8,6 @@ from typing import Any
 
 import comfy.k_diffusion.sampling
 import comfy.samplers
-import torch
 from torch import Tensor
 
 from ..pusa_core import samplers
@@ -38,7 +37,6 @@ OFFERED = (
 """Sampler names of Vectorized Timestep Sampler; euler_ancestral and lcm are ours, the others ComfyUI's."""
 
 HOLDING = frozenset(OFFERED) - {"euler_ancestral", "lcm"} | {
-    "euler_cfg_pp",
     "dpmpp_2m_cfg_pp",
     "res_multistep_cfg_pp",
     "gradient_estimation_cfg_pp",
@@ -76,6 +74,9 @@ STOCHASTIC = frozenset(
 )
 """ComfyUI samplers that add noise by the scalar sigma, which would drown condition frames."""
 
+SCALAR = frozenset({"euler_cfg_pp"})
+"""ComfyUI samplers that weigh the guided and the unguided estimate by the scalar sigma, wrong for 0 < m < 1."""
+
 _OTHER_FUNCTION_NAMES = {
     "sample_unipc": "uni_pc",
     "sample_unipc_bh2": "uni_pc_bh2",
@@ -90,7 +91,9 @@ class PerFrameSampler(comfy.samplers.KSAMPLER):
     def __init__(self, loop: Callable[..., Tensor], noise_multipliers: Tensor):
         """loop: of pusa_core.samplers, called with (denoiser, x, table, fresh_noise); noise_multipliers: [F]."""
 
-        def run(model: Any, x: Tensor, sigmas: Tensor, extra_args: Any, callback: Any, disable: Any) -> Tensor:
+        def run(
+            model: Any, x: Tensor, sigmas: Tensor, extra_args: Any, callback: Any, disable: Any
+        ) -> Tensor:
             draw = comfy.k_diffusion.sampling.default_noise_sampler(x, seed=extra_args.get("seed"))
             batch = x.new_ones([x.shape[0]])
 
@@ -122,7 +125,7 @@ def sampler_name(sampler: Any) -> str | None:
     """ComfyUI's name of a SAMPLER, or None where it is not one of ComfyUI's."""
     function = getattr(getattr(sampler, "sampler_function", None), "__name__", "")
     name = _OTHER_FUNCTION_NAMES.get(function, function.removeprefix("sample_"))
-    return name if name in HOLDING | STOCHASTIC else None
+    return name if name in HOLDING | STOCHASTIC | SCALAR else None
 
 
 def check_sampler(sampler: Any) -> None:
@@ -132,13 +135,22 @@ def check_sampler(sampler: Any) -> None:
     name = sampler_name(sampler)
     options = getattr(sampler, "extra_options", {})
     if name in STOCHASTIC and options.get("eta", 1.0) != 0:
-        raise PusaError(f"The sampler {name} adds fresh noise to every frame, also to the given ones. {_advice()}")
+        raise PusaError(
+            f"The sampler {name} adds fresh noise to every frame, also to the given ones. {_advice()}"
+        )
+    if name in SCALAR:
+        raise PusaError(
+            f"The sampler {name} guides all frames by one sigma, which is wrong for given ones. {_advice()}"
+        )
     if options.get("s_churn", 0.0) > 0:
         raise PusaError(
             f"s_churn is {options['s_churn']}, which adds fresh noise to every frame, also to the given ones. Set it to 0."
         )
     if name is None:
-        logger.info("%s is not a sampler of ComfyUI's; condition frames hold only if it adds no noise.", type(sampler).__name__)
+        logger.info(
+            "%s is not a sampler of ComfyUI's; condition frames hold only if it adds no noise.",
+            type(sampler).__name__,
+        )
 
 
 def runs_one_callback_per_step(sampler: Any) -> bool:

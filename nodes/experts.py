@@ -26,13 +26,26 @@ class PusaMoESwitch(io.ComfyNode):
                 "between them. Nodes after it (LoRA, caches, vectorized timesteps) act on both experts."
             ),
             inputs=[
-                io.Model.Input("high_noise", tooltip="wan2.2_t2v_high_noise_14B with its own (high-noise) LoRAs."),
-                io.Model.Input("low_noise", tooltip="wan2.2_t2v_low_noise_14B with its own (low-noise) LoRAs."),
-                io.Float.Input("boundary", default=BOUNDARY_T2V, min=0.0, max=1.0, step=0.005, tooltip="Sigma from 0 to 1: steps that start at or above it run the high-noise expert. 0.875 for text-to-video."),
+                io.Model.Input(
+                    "high_noise", tooltip="wan2.2_t2v_high_noise_14B with its own (high-noise) LoRAs."
+                ),
+                io.Model.Input(
+                    "low_noise", tooltip="wan2.2_t2v_low_noise_14B with its own (low-noise) LoRAs."
+                ),
+                io.Float.Input(
+                    "boundary",
+                    default=BOUNDARY_T2V,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    tooltip="Sigma from 0 to 1: steps that start at or above it run the high-noise expert. 0.875 for text-to-video.",
+                ),
                 io.Float.Input("high_noise_cfg", default=0.0, min=0.0, max=100.0, step=0.1, tooltip=CFG_TIP),
                 io.Float.Input("low_noise_cfg", default=0.0, min=0.0, max=100.0, step=0.1, tooltip=CFG_TIP),
             ],
-            outputs=[io.Model.Output(display_name="model", tooltip="Runs each expert on its part of the schedule.")],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="Runs each expert on its part of the schedule.")
+            ],
         )
 
     @classmethod

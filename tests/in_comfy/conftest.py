@@ -31,6 +31,13 @@ import folder_paths  # noqa: E402
 import nodes as comfy_nodes  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def inference_mode() -> Iterator[None]:
+    """Tests run as ComfyUI's executor runs nodes: without autograd."""
+    with torch.inference_mode():
+        yield
+
+
 @pytest.fixture(scope="session")
 def pack(alias_pack) -> dict[str, type]:
     """Our node classes by id, loaded by ComfyUI's own loader beside all of its built-in nodes."""

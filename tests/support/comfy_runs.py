@@ -41,9 +41,8 @@ def ksampler_in_two_stages(model, latent: dict, switch_at: int, sampler: str = "
     """Samples of two KSamplerAdvanced nodes, the second one without noise of its own."""
     import nodes
 
-    common = dict(
-        steps=STEPS, cfg=CFG, sampler_name=sampler, scheduler="simple", positive=prompt(1), negative=prompt(2)
-    )
+    common = {"steps": STEPS, "cfg": CFG, "sampler_name": sampler, "scheduler": "simple"}
+    common |= {"positive": prompt(1), "negative": prompt(2)}
     first = nodes.KSamplerAdvanced().sample(
         model, "enable", SEED, latent_image=latent, start_at_step=0, end_at_step=switch_at,
         return_with_leftover_noise="enable", **common,
