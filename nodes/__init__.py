@@ -7,6 +7,7 @@ from .colour import PusaColorDrift, PusaColorMatch
 from .conditions import PusaConditionFrames
 from .experts import PusaMoESwitch
 from .keyframes import PusaKeyframes
+from .long_video import PusaLongVideo, PusaPromptTime
 from .loop import PusaLoopConditions, PusaLoopDecode, PusaLoopModel
 from .loras import PusaLightX2VLoader, PusaLoraLoader
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
@@ -30,6 +31,8 @@ NODES: list[type[io.ComfyNode]] = [
     PusaScheduler,
     PusaVectorizedTimesteps,
     PusaSampler,
+    PusaLongVideo,
+    PusaPromptTime,
     PusaColorMatch,
     PusaColorDrift,
     PusaSchedulePlot,
