@@ -34,6 +34,8 @@ def serve(environment: Environment, port: int | None = None, cpu: bool = False) 
         environment, base=BASE, port=port, cpu=cpu, arguments=["--preview-method", "auto"]
     )
     offer_workflows(BASE / "user" / "default" / "workflows")
+    draw = [str(environment.python), "-m", "demo.inputs", str(BASE / "input")]
+    subprocess.run(draw, cwd=ROOT, check=True)
     print(f"ComfyUI is starting on the {'CPU' if cpu else 'GPU'} ...", flush=True)
     try:
         with server:

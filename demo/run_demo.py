@@ -1,0 +1,204 @@
+"""`dev.py demo`: the demo workflows through a real ComfyUI server; videos and a contact sheet in demo/output."""
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from devtools import environment
+from devtools.comfy_server import ComfyServer, ServerError
+from devtools.serve import DEMO_MODELS, development_server, has_accelerator
+
+from .contact_sheet import Row, contact_sheet
+from .data import HELD_OUT_SEED, Scene, scenes
+from .inputs import frames_of, read_video, write_inputs
+
+HERE = Path(__file__).resolve().parent
+OUTPUT = HERE / "output"
+GRAPHS = HERE / "workflows" / "api"
+PREFIX = "Demo - "
+BAR_WIDTH = 30
+TEXT_NODE, PROMPT_TITLE = "PusaDemoTextEncode", "What to show"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a demo workflow does, told by the beginning of its name."""
+
+    name: str
+    given: Sequence[int]  # pixel frames given to the model, negative from the end
+    has_truth: bool  # whether text and given frames decide the video
+
+
+TASKS = (
+    Task("text-to-video", [], has_truth=False),
+    Task("image-to-video", [0], has_truth=True),
+    Task("start-end frames", [0, -1], has_truth=True),
+)
+
+# What `dev.py demo` runs when nothing is named: each task once, and each kind of model once.
+CHOSEN = (
+    "text-to-video (Wan2.1)",
+    "image-to-video (Wan2.1)",
+    "start-end frames (Wan2.1)",
+    "image-to-video (Wan2.2)",
+    "image-to-video (Wan2.2 + LightX2V)",
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demo workflow."""
+
+    name: str  # the file's name without "Demo - "
+    graph: Mapping[str, Any]  # API format
+    task: Task
+
+    def missing_models(self) -> list[str]:
+        """Files the graph names that are not in demo/models."""
+        named = [
+            value
+            for node in self.graph.values()
+            for value in node["inputs"].values()
+            if isinstance(value, str) and value.endswith(".safetensors")
+        ]
+        return sorted(name for name in set(named) if not list(DEMO_MODELS.glob(f"*/{name}")))
+
+
+def load_demos() -> list[Demo]:
+    """Every demo workflow of a task known here, in the order of TASKS."""
+    found = []
+    for task in TASKS:
+        for file in sorted(GRAPHS.glob(f"{PREFIX}{task.name}*.json")):
+            found.append(Demo(file.stem.removeprefix(PREFIX), json.loads(file.read_text("utf-8")), task))
+    return found
+
+
+def choose(demos: Sequence[Demo], words: Sequence[str], every: bool) -> list[Demo]:
+    """The demos whose names hold all the words; without words those of CHOSEN, or every one."""
+    if words:
+        return [demo for demo in demos if all(word.lower() in demo.name.lower() for word in words)]
+    return [demo for demo in demos if every or demo.name in CHOSEN]
+
+
+def with_caption(graph: Mapping[str, Any], caption: str, seed: int) -> dict[str, Any]:
+    """The graph with another text to show and another seed."""
+    changed = json.loads(json.dumps(graph))
+    for node in changed.values():
+        if node["class_type"] == TEXT_NODE and node["_meta"]["title"] == PROMPT_TITLE:
+            node["inputs"]["text"] = caption
+        for name in ("seed", "noise_seed"):
+            if name in node["inputs"]:
+                node["inputs"][name] = seed
+    return changed
+
+
+class ProgressBar:
+    """One line of the terminal that fills up; without a terminal only its end is printed."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.shown = sys.stdout.isatty()
+        self.show(0.0)
+
+    def show(self, done: float, note: str = "") -> None:
+        """done: 0 to 1."""
+        if self.shown:
+            filled = round(done * BAR_WIDTH)
+            print(
+                f"\r{self.title:44} [{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {note}", end="", flush=True
+            )
+
+    def on_event(self, name: str, data: Mapping[str, Any]) -> None:
+        """Follows the server's messages; the sampler's steps are what takes the time."""
+        if name == "progress":
+            self.show(data["value"] / data["max"], f"{data['value']}/{data['max']}")
+
+    def finish(self, note: str) -> None:
+        """Fills the line and leaves it."""
+        self.show(1.0)
+        print(f" {note}" if self.shown else f"{self.title:44} {note}", flush=True)
+
+
+def run(server: ComfyServer, demo: Demo, scene: Scene, seed: int) -> list[Row]:
+    """Runs one demo on one scene; returns its rows for the contact sheet."""
+    bar = ProgressBar(demo.name)
+    with tempfile.TemporaryDirectory() as folder:
+        for file in write_inputs(Path(folder), scene):
+            server.upload_image(file)
+    done = server.run(with_caption(demo.graph, scene.caption, seed), bar.on_event)
+    video = OUTPUT / f"{demo.name}.mp4"
+    shutil.copyfile(server.files(done)[0], video)
+    frames = read_video(video)
+    bar.finish(f"{done.seconds:5.1f} s  {video.name}")
+    given = frozenset(number % len(frames) for number in demo.task.given)
+    notes = textwrap.wrap(scene.caption, 46)
+    if not demo.task.has_truth:
+        return [Row(demo.name, notes, frames)]
+    truth = frames_of(scene, len(frames))
+    free = [number for number in range(len(frames)) if number not in given]
+    notes.append(f"{psnr(frames[free], truth[free]):.1f} dB from the true frames (free ones)")
+    return [Row(demo.name, notes, frames, given), Row("", ["how it truly goes on"], truth)]
+
+
+def psnr(frames: np.ndarray, truth: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of frames of 0 to 255, in dB."""
+    error = np.square(frames.astype(np.float64) - truth).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the chosen demos and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="dev.py demo", description=__doc__)
+    parser.add_argument("words", nargs="*", help="run the demos whose names hold these words")
+    parser.add_argument("--all", action="store_true", help="run every demo workflow")
+    parser.add_argument("--list", action="store_true", help="only show their names")
+    parser.add_argument("--seed", type=int, default=0, help="another picture and other noise")
+    options = parser.parse_args(arguments)
+
+    demos = choose(load_demos(), options.words, options.all or options.list)
+    if options.list:
+        print("\n".join(demo.name for demo in demos))
+        return 0
+    runnable = [demo for demo in demos if not demo.missing_models()]
+    for demo in demos:
+        if missing := demo.missing_models():
+            print(
+                f"{demo.name}: not run, demo/models lacks {', '.join(missing)} (python dev.py train makes them)."
+            )
+    if not runnable:
+        print("There is no such demo to run; python dev.py demo --list shows them all.")
+        return 1
+
+    OUTPUT.mkdir(exist_ok=True)
+    started = time.monotonic()
+    found = environment.current()
+    print("Starting ComfyUI ...", flush=True)
+    held_out = scenes(HELD_OUT_SEED + options.seed, held_out=True)
+    order = random.Random(options.seed)
+    rows = []
+    try:
+        with development_server(found, cpu=not has_accelerator(found)) as server:
+            for demo in runnable:
+                rows += run(server, demo, next(held_out), seed=order.randrange(2**32))
+    except ServerError as error:
+        print(f"\n{error}")
+        return 1
+    sheet = OUTPUT / "contact_sheet.png"
+    contact_sheet(rows, sheet)
+    print(f"{len(runnable)} videos and {sheet} in {time.monotonic() - started:.0f} s.")
+    return int(len(runnable) < len(demos))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
