@@ -41,9 +41,9 @@ def stamped_frames(source: Source, name: str = "the clip") -> Iterator[StampedFr
         usual = 1 / Fraction(stream.average_rate or 1)
         due = Fraction(0)
         for frame in container.decode(stream):
-            stamped = frame.pts is not None and frame.time_base is not None
-            time = frame.pts * frame.time_base if stamped else due
-            duration = (frame.duration or 0) * (frame.time_base or 0) or usual
+            unit = frame.time_base or Fraction(0)  # seconds per count of pts
+            time = Fraction(frame.pts * unit) if frame.pts is not None and unit else due
+            duration = Fraction((frame.duration or 0) * unit) or usual
             due = time + duration
             found = True
             yield StampedFrame(time, duration, torch.from_numpy(_upright(frame)))

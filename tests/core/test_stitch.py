@@ -1,0 +1,181 @@
+"""Claims about joining clips and generated frames, pictures and sound."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pusa_core.errors import PusaError
+from pusa_core.sound import SoundPiece, at_rate, lay_under
+from pusa_core.stitch import Footage, stitch
+from pusa_core.time_stamps import Audio, StampedFrame, evenly_stamped
+
+SIXTEEN = Fraction(16)
+
+
+def numbered(start, count):
+    return torch.arange(start, start + count).reshape(-1, 1, 1, 1).expand(-1, 2, 2, 3).float()
+
+
+def footage(start, count, rate=SIXTEEN, audio=None):
+    return Footage(list(evenly_stamped(numbered(start, count), Fraction(rate))), audio)
+
+
+def numbers(stitched):
+    return [round(float(value), 3) for value in stitched.frames[:, 0, 0, 0]]
+
+
+def tone(seconds, sample_rate=48000, value=1.0, channels=2):
+    return Audio(torch.full((channels, round(seconds * sample_rate)), value), sample_rate)
+
+
+@given(
+    before=st.integers(13, 40), made=st.integers(14, 40), overlap=st.integers(0, 13), fade=st.integers(0, 5)
+)
+@settings(max_examples=30, deadline=None)
+def test_an_extension_shows_each_moment_once(before, made, overlap, fade):
+    # frame n of the world carries n: the generated frames begin with the clip's last `overlap`
+    generated = numbered(before - overlap, made)
+    result = stitch(
+        footage(0, before), generated, None, overlap_frames=overlap, crossfade_frames=min(fade, overlap)
+    )
+    assert numbers(result) == list(range(before - overlap + made))
+    assert result.first_generated == before
+
+
+@given(
+    after=st.integers(13, 40), made=st.integers(14, 40), overlap=st.integers(0, 13), fade=st.integers(0, 5)
+)
+@settings(max_examples=30, deadline=None)
+def test_what_leads_up_to_a_clip_shows_each_moment_once(after, made, overlap, fade):
+    result = stitch(
+        None,
+        numbered(0, made),
+        footage(made - overlap, after),
+        overlap_frames=overlap,
+        crossfade_frames=min(fade, overlap),
+    )
+    assert numbers(result) == list(range(made - overlap + after))
+
+
+def test_a_transition_keeps_both_clips_whole():
+    result = stitch(footage(0, 20), numbered(7, 81), footage(75, 30))
+    assert numbers(result) == list(range(105))
+
+
+def test_a_loop_is_the_clip_and_the_way_back():
+    result = stitch(footage(0, 20), numbered(7, 33), None, loop=True)
+    assert numbers(result) == [*range(20), *range(20, 27)]
+
+
+def test_the_clips_own_frames_win_over_the_generated_ones_of_the_same_moment():
+    result = stitch(footage(0, 20), numbered(507, 33), None)
+    assert numbers(result) == [*range(20), *range(520, 540)]
+
+
+def test_a_cross_fade_goes_evenly_from_the_clip_to_the_generated_frames():
+    result = stitch(footage(0, 20), numbered(507, 33), None, crossfade_frames=4)
+    faded = numbers(result)
+    assert faded[:16] == list(range(16))
+    assert faded[16:20] == [116, 217, 318, 419]  # 16 + 500 * 1/5, 17 + 500 * 2/5, ...
+    assert faded[20:] == list(range(520, 540))
+    into = numbers(stitch(None, numbered(500, 33), footage(20, 20), crossfade_frames=4))
+    assert into[:20] == list(range(500, 520))
+    assert into[20:24] == [420, 321, 222, 123]
+    assert into[24:] == list(range(24, 40))
+
+
+@pytest.mark.parametrize("rate", [24, 25, 30, Fraction(30000, 1001), 60])
+def test_at_the_clips_own_rate_every_one_of_its_frames_stays(rate):
+    first = footage(0, 48, rate)
+    result = stitch(first, numbered(500, 81), None, rate=Fraction(rate))
+    assert numbers(result)[:48] == list(range(48))
+    new = numbers(result)[48:]
+    assert new[0] in (513, 514)
+    assert new == sorted(new)
+    assert set(new) >= set(range(514, 580))
+    assert abs(len(new) / Fraction(rate) - Fraction(68, 16)) < Fraction(1, 16)
+
+
+def test_a_variable_rate_clip_keeps_its_time():
+    frames = [
+        StampedFrame(Fraction(t, 10), Fraction(1, 10), torch.full((2, 2, 3), float(t))) for t in (0, 5, 6, 9)
+    ]
+    result = stitch(Footage(frames, None), numbered(100, 17), None, overlap_frames=0)
+    assert len(result.frames) == 16 + 17
+    assert numbers(result)[8] == 5
+
+
+def test_sound_is_kept_and_filled_with_silence_to_the_length():
+    result = stitch(footage(0, 16, audio=tone(1.0)), numbered(3, 29), None)
+    assert result.audio.waveform.shape == (2, 2 * 48000)
+    assert bool((result.audio.waveform[:, :48000] == 1).all())
+    assert bool((result.audio.waveform[:, 48000:] == 0).all())
+
+
+def test_sound_longer_than_its_clip_ends_with_the_clip():
+    result = stitch(footage(0, 16, audio=tone(1.7)), numbered(3, 29), None)
+    assert int((result.audio.waveform[0] == 1).sum()) == 48000
+
+
+def test_the_second_clips_sound_begins_with_its_first_frame():
+    result = stitch(None, numbered(0, 29), footage(16, 16, audio=tone(1.0)))
+    assert bool((result.audio.waveform[:, :48000] == 0).all())
+    assert bool((result.audio.waveform[:, 48000:] == 1).all())
+
+
+def test_both_clips_sounds_meet_at_one_sample_rate():
+    result = stitch(
+        footage(0, 16, audio=tone(1.0, 44100, channels=1)), numbered(3, 39), footage(29, 16, audio=tone(1.0))
+    )
+    assert result.audio.sample_rate == 44100
+    assert result.audio.waveform.shape[0] == 2
+    assert abs(float(result.audio.waveform[0, -20000:].mean()) - 1) < 0.01
+
+
+def test_a_sound_for_the_whole_video_replaces_the_clips():
+    result = stitch(footage(0, 16, audio=tone(1.0)), numbered(3, 29), None, audio=tone(9.0, value=0.5))
+    assert result.audio.waveform.shape == (2, 96000)
+    assert bool((result.audio.waveform == 0.5).all())
+
+
+def test_generated_frames_alone_take_a_sound_too():
+    result = stitch(None, numbered(0, 16), None, audio=tone(0.5))
+    assert numbers(result) == list(range(16))
+    assert result.audio.waveform.shape[1] == 48000
+
+
+def test_resampling_keeps_pitch_and_length():
+    seconds = torch.arange(44100) / 44100
+    found = at_rate(Audio(torch.sin(2 * torch.pi * 440 * seconds)[None], 44100), 48000)
+    assert abs(found.waveform.shape[1] - 48000) <= 64
+    assert torch.fft.rfft(found.waveform[0, 4000:44000]).abs().argmax() == 440 * 40000 // 48000 + 1
+
+
+def test_no_pieces_are_no_sound():
+    assert lay_under([], Fraction(1)) is None
+    assert lay_under([SoundPiece(tone(1.0), Fraction(-1, 2))], Fraction(1)).waveform[0].sum() == 24000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"overlap_frames": 29}, "overlap_frames is 29 at 1 end, the generated video has 29 frames"),
+        ({"overlap_frames": -1}, "overlap_frames is -1"),
+        ({"overlap_frames": 20}, "the first clip has only 16 frames"),
+        ({"crossfade_frames": 14}, "crossfade_frames is 14; .* use 0 to 13"),
+        ({"overlap_frames": 15, "loop": True}, "at 2 ends"),
+    ],
+)
+def test_what_cannot_be_joined_is_said(arguments, sentence):
+    with pytest.raises(PusaError, match=sentence):
+        stitch(footage(0, 16), numbered(0, 29), None, **arguments)
+
+
+def test_a_loop_without_its_clip_and_empty_footage_are_refused():
+    with pytest.raises(PusaError, match="A loop closes the clip in first"):
+        stitch(None, numbered(0, 29), None, loop=True)
+    with pytest.raises(PusaError, match="has no frames"):
+        Footage([], None)
