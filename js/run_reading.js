@@ -1,0 +1,232 @@
+// What surrounds an injector in its graph: the latent it fills, the pictures it gets, the run that follows.
+import { WAN_FPS, latentFrameCount } from "./latent_frames.js";
+import { flowSigmas, highNoiseSteps } from "./schedule.js";
+import { classOf, sourceOf, targetsOf, valueOf } from "./wires.js";
+
+/** @typedef {import("./wires.js").Node} Node */
+/** @typedef {import("./wires.js").End} End */
+/**
+ * @typedef {object} Run The steps that a sampler will take.
+ * @property {number[]} sigmas steps + 1 values
+ * @property {number | null} highSteps steps of the high-noise expert; null where there is one model
+ * @property {string} note why the schedule may be another one; empty where it is known
+ */
+
+export const FRAMES_INJECTOR = "PusaConditionFrames";
+export const VIDEO_INJECTOR = "PusaConditionVideo";
+const DEFAULT_LATENT_FRAMES = 21;
+const IMAGE_PASSERS = ["ImageScale", "ImageScaleBy", "ImageScaleToTotalPixels", "ImageScaleToMaxDimension", "ResizeAndPadImage", "ImageCrop", "ImageSharpen", "ImageBlur"];
+const IMAGE_JOINERS = ["ImageBatch", "BatchImagesNode"];
+
+/** @param {Node} node */
+export function isInjector(node) {
+  return classOf(node) === FRAMES_INJECTOR || classOf(node) === VIDEO_INJECTOR;
+}
+
+/**
+ * The latent that an injector fills.
+ * @param {Node} injector
+ * @returns {{latentFrames: number, known: boolean, before: Node[]}} `known` is false where the length was not found and Wan's
+ *   81 frames are assumed; `before` are the injectors upstream, the first one first
+ */
+export function readLatent(injector) {
+  const before = [];
+  let node = sourceOf(injector, "latent")?.node;
+  for (let hop = 0; node && hop < 100; hop += 1) {
+    if (isInjector(node)) before.unshift(node);
+    const length = node.widgets?.some(({ name }) => name === "length") ? Number(valueOf(node, "length")) : NaN;
+    if (length >= 1) return { latentFrames: latentFrameCount(length), known: true, before };
+    const input = node.inputs?.findIndex(({ type }) => type === "LATENT") ?? -1;
+    node = input < 0 ? undefined : sourceOf(node, input)?.node;
+  }
+  return { latentFrames: DEFAULT_LATENT_FRAMES, known: false, before };
+}
+
+/**
+ * Addresses of the pictures in the order in which an input gets them, as {filename, subfolder, type} of ComfyUI's /view.
+ * @param {Node} injector
+ * @param {string} [input]
+ * @returns {({filename: string, subfolder: string, type: string} | null)[] | null} null entries are unknown pictures, null
+ *   alone means that not even their number is known
+ */
+export function readPictures(injector, input = "images") {
+  const source = sourceOf(injector, input);
+  return source ? pictures(source, 0) : [];
+}
+
+/**
+ * @param {End} end
+ * @param {number} depth
+ * @returns {ReturnType<typeof readPictures>}
+ */
+function pictures({ node }, depth) {
+  const name = classOf(node);
+  if (depth > 50) return null;
+  if (name === "LoadImage") return [viewOf(String(valueOf(node, "image") ?? ""))];
+  if (IMAGE_PASSERS.includes(name)) {
+    const source = sourceOf(node, "image") ?? sourceOf(node, "images");
+    return source ? pictures(source, depth + 1) : [];
+  }
+  if (!IMAGE_JOINERS.includes(name)) return null;
+  /** @type {NonNullable<ReturnType<typeof readPictures>>} */
+  const found = [];
+  for (const [slot, { type }] of (node.inputs ?? []).entries()) {
+    const source = type === "IMAGE" ? sourceOf(node, slot) : null;
+    if (!source) continue;
+    const some = pictures(source, depth + 1);
+    if (!some) return null;
+    found.push(...some);
+  }
+  return found;
+}
+
+/**
+ * LoadImage's "folder/name.png [output]" taken apart.
+ * @param {string} value
+ */
+export function viewOf(value) {
+  const [, path, type] = /^(.*?)(?: \[(input|output|temp)\])?$/.exec(value) ?? [];
+  const slash = path.lastIndexOf("/");
+  return { filename: path.slice(slash + 1), subfolder: path.slice(0, Math.max(0, slash)), type: type ?? "input" };
+}
+
+/**
+ * Frames per second of the video that the graph makes, Wan's own where it does not say.
+ * @param {Node} injector
+ */
+export function readFps(injector) {
+  const maker = injector.graph?.nodes?.find((node) => classOf(node) === "CreateVideo");
+  const fps = Number(maker ? valueOf(maker, "fps") : NaN);
+  return fps > 0 ? fps : WAN_FPS;
+}
+
+/**
+ * The sampler that an injector's latent reaches and the injectors on the way.
+ * @param {Node} injector
+ * @returns {{sampler: End | null, after: Node[]}}
+ */
+export function findSampler(injector) {
+  /** @type {{end: End, after: Node[]}[]} */
+  const waiting = latentTargets(injector).map((end) => ({ end, after: [] }));
+  const seen = new Set();
+  for (const { end, after } of waiting) {
+    if (seen.has(end.node)) continue;
+    seen.add(end.node);
+    const next = isInjector(end.node) ? [...after, end.node] : after;
+    const input = end.node.inputs?.[end.slot]?.name ?? "";
+    if (isSampler(end.node) && input.startsWith("latent")) return { sampler: end, after };
+    waiting.push(...latentTargets(end.node).map((target) => ({ end: target, after: next })));
+  }
+  return { sampler: null, after: [] };
+}
+
+/** @param {Node} node */
+function latentTargets(node) {
+  return (node.outputs ?? []).flatMap(({ type }, slot) => (type === "LATENT" ? targetsOf(node, slot) : []));
+}
+
+/** @param {Node} node */
+function isSampler(node) {
+  const names = (node.inputs ?? []).map(({ name }) => name);
+  return names.includes("sigmas") || (node.widgets ?? []).some(({ name }) => name === "steps");
+}
+
+/**
+ * The steps that follow an injector.
+ * @param {Node | null} sampler what findSampler found
+ * @returns {Run}
+ */
+export function readRun(sampler) {
+  if (!sampler) return { sigmas: flowSigmas(30), highSteps: null, note: "No sampler is connected yet: shown for 30 steps, shift 5." };
+  const [sigmas, note] = readSigmas(sampler);
+  const boundary = readBoundary(sampler);
+  return { sigmas, note, highSteps: boundary === null ? null : highNoiseSteps(sigmas, boundary) };
+}
+
+/**
+ * @param {Node} sampler
+ * @returns {[number[], string]}
+ */
+function readSigmas(sampler) {
+  const given = sourceOf(sampler, "sigmas");
+  if (given) {
+    const sigmas = classOf(given.node) === "PusaScheduler" ? flowOf(given.node) : null;
+    return sigmas ? [sigmas, ""] : guess(given.node, "sets the noise levels");
+  }
+  if (classOf(sampler) === "PusaSampler") {
+    const sigmas = flowOf(sampler);
+    if (sigmas) return [sigmas, ""];
+  }
+  if (valueOf(sampler, "scheduler") === "simple") {
+    const sigmas = simpleSigmas(sampler);
+    if (sigmas) return [sigmas, ""];
+  }
+  return guess(sampler, "decides the noise levels");
+}
+
+/**
+ * @param {Node} node
+ * @param {string} does
+ * @returns {[number[], string]}
+ */
+function guess(node, does) {
+  const steps = Math.round(Number(valueOf(node, "steps")));
+  const count = steps >= 1 && steps <= 1000 ? steps : 30;
+  return [flowSigmas(count), `${node.title ?? classOf(node)} ${does}: shown for ${count} steps, shift 5.`];
+}
+
+/**
+ * @param {Node} node with the widgets steps, shift and denoise
+ * @returns {number[] | null}
+ */
+function flowOf(node) {
+  const [steps, shift, denoise] = ["steps", "shift", "denoise"].map((name) => Number(valueOf(node, name) ?? NaN));
+  const strength = Number.isNaN(denoise) ? 1 : denoise;
+  const fits = Number.isInteger(steps) && steps >= 1 && steps <= 1000 && shift >= 1 && strength > 0 && strength <= 1;
+  return fits ? flowSigmas(steps, shift, strength) : null;
+}
+
+/**
+ * Core's scheduler "simple" on a model whose shift Apply Vectorized Timesteps set: every 1000/steps-th of 1000 levels.
+ * @param {Node} sampler KSampler
+ * @returns {number[] | null}
+ */
+function simpleSigmas(sampler) {
+  const patch = modelChain(sampler).find((node) => classOf(node) === "PusaVectorizedTimesteps");
+  const shift = patch ? Number(valueOf(patch, "shift")) : NaN;
+  const steps = Number(valueOf(sampler, "steps"));
+  const denoise = Number(valueOf(sampler, "denoise") ?? 1);
+  if (!(shift >= 1) || !Number.isInteger(steps) || steps < 1 || steps > 1000 || !(denoise > 0)) return null;
+  const total = denoise > 0.9999 ? steps : Math.trunc(steps / denoise);
+  const sigmas = Array.from({ length: total }, (_, i) => {
+    const ramp = (1000 - Math.trunc((i * 1000) / total)) / 1000;
+    return (shift * ramp) / (1 + (shift - 1) * ramp);
+  });
+  return [...sigmas, 0].slice(-(steps + 1));
+}
+
+/**
+ * @param {Node} sampler
+ * @returns {number | null} the sigma where experts change, null where there is no expert switch
+ */
+function readBoundary(sampler) {
+  const models = modelChain(sampler);
+  const change = models.find((node) => classOf(node) === "PusaMoESwitch");
+  const boundary = change ? Number(valueOf(change, "boundary")) : NaN;
+  return boundary >= 0 && boundary <= 1 ? boundary : null;
+}
+
+/**
+ * The nodes a sampler's model comes through, nearest first; through a guider where there is one.
+ * @param {Node} sampler
+ * @returns {Node[]}
+ */
+function modelChain(sampler) {
+  const found = [];
+  let end = sourceOf(sampler, "model") ?? sourceOf(sampler, "guider");
+  while (end && found.length < 100) {
+    found.push(end.node);
+    end = sourceOf(end.node, "model");
+  }
+  return found;
+}

@@ -1,0 +1,233 @@
+// The extension that gives both injectors their noise timeline, as a companion to their plain text inputs.
+import { api } from "/scripts/api.js";
+import { app } from "/scripts/app.js";
+import { chain } from "./chain.js";
+import { make } from "./dom.js";
+import { editable, fittingPresets, isFixed, readInjector, readSurroundings, readTexts } from "./injector.js";
+import { addPicture } from "./picture_drop.js";
+import { isInjector, readLatent } from "./run_reading.js";
+import { DEFAULT_MULTIPLIER, DEFAULT_PRESET, settings } from "./settings.js";
+import { PRESETS, addHandle, freeFrame, isFree, moveHandle, presetOf, presetTexts, ramp, removeHandle, setMultiplier } from "./timeline_model.js";
+import { TimelineView, VIEW_HEIGHT } from "./timeline_view.js";
+import { valueOf } from "./wires.js";
+
+/** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
+/** @typedef {import("./timeline_model.js").Texts} Texts */
+
+const TYPE = "pusa_timeline";
+const WIDTH = 460;
+/** Changes that come with no event (another node's length, a picture, a link) are seen within this time. */
+const LOOK_MS = 300;
+
+/** @type {Set<InjectorTimeline>} */
+const timelines = new Set();
+
+/**
+ * Which handle had the focus when the user undid something: the graph is then built anew, the focus would be lost.
+ * @type {{id: unknown, index: number} | null}
+ */
+let focusBeforeUndo = null;
+
+/** The timeline of one node. */
+class InjectorTimeline {
+  /** @param {LGraphNode} node */
+  constructor(node) {
+    this.node = node;
+    this.shown = "";
+    this.view = new TimelineView({
+      place: (index, frame, multiplier) => this.edit((texts, timeline) => this.placed(texts, timeline, index, frame, multiplier)),
+      add: (frame, multiplier) => this.add(frame, multiplier),
+      remove: (index) => this.edit((texts, timeline) => removeHandle(texts, timeline, index), true),
+      ramp: () => this.edit(ramp, true),
+      preset: (name) => this.edit((texts, { unit }) => this.preset(texts, name, unit), true),
+      done: remember,
+      drop: (file, frame) => this.drop(file, frame),
+      wheel: (event) => this.wheel(event),
+    });
+    this.view.element.addEventListener("keydown", (event) => {
+      if ((event.ctrlKey || event.metaKey) && /^[zy]$/i.test(event.key)) focusBeforeUndo = { id: node.id, index: this.view.selected };
+    });
+  }
+
+  /** Shows what the node holds now, if that differs from what is shown. */
+  refresh() {
+    if (!this.node.graph) return;
+    const { pictures, ...surroundings } = readSurroundings(this.node);
+    const { timeline, movable, liftable, countable } = surroundings;
+    const thumbnails = (pictures ?? []).map((picture) => (picture?.filename ? address(picture) : null));
+    const presets = fittingPresets(this.node, timeline);
+    const name = presetOf(timeline);
+    const preset = name !== null && presets.includes(name) ? name : null;
+    const picture = { ...surroundings, movable, liftable, countable, thumbnails, presets, preset };
+    const shown = JSON.stringify(picture);
+    if (shown !== this.shown) {
+      this.shown = shown;
+      this.view.show(picture);
+    }
+    if (focusBeforeUndo?.id === this.node.id && this.view.element.isConnected) {
+      this.view.focus(focusBeforeUndo.index);
+      focusBeforeUndo = null;
+    }
+  }
+
+  timeline() {
+    return readInjector(this.node, readLatent(this.node).latentFrames);
+  }
+
+  /**
+   * Writes the texts that an edit leaves. Texts that cannot be read are never written over.
+   * @param {(texts: Texts, timeline: import("./timeline_model.js").Timeline) => Texts} change
+   * @param {boolean} [isWhole] whether the edit is a gesture of its own, not part of a drag
+   */
+  edit(change, isWhole = false) {
+    const timeline = this.timeline();
+    if (!timeline.readable) return;
+    const before = readTexts(this.node);
+    const after = change(before, timeline);
+    const { movable, liftable } = editable(this.node);
+    if (movable) this.write("positions", before.positions, after.positions);
+    if (liftable) this.write("noise_multipliers", before.noiseMultipliers, after.noiseMultipliers);
+    this.refresh();
+    if (isWhole) remember();
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} before
+   * @param {string} after
+   */
+  write(name, before, after) {
+    const widget = this.node.widgets?.find((each) => each.name === name);
+    if (!widget || before === after) return;
+    widget.value = after;
+    widget.callback?.(after, app.canvas, this.node);
+    this.node.setDirtyCanvas(true, true);
+  }
+
+  /**
+   * @param {Texts} texts
+   * @param {import("./timeline_model.js").Timeline} timeline
+   * @param {number} index
+   * @param {number} frame
+   * @param {number} multiplier
+   */
+  placed(texts, timeline, index, frame, multiplier) {
+    const { movable, liftable } = editable(this.node);
+    const moved = movable ? moveHandle(texts, timeline, index, frame) : texts;
+    return liftable ? setMultiplier(moved, timeline, index, multiplier) : moved;
+  }
+
+  /**
+   * @param {number | null} frame
+   * @param {number | null} multiplier
+   */
+  add(frame, multiplier) {
+    if (!editable(this.node).countable) return;
+    this.edit((texts, timeline) => {
+      const target = frame ?? freeFrame(timeline);
+      if (target === null || !isFree(timeline, target)) return texts;
+      return addHandle(texts, timeline, target, multiplier ?? defaultMultiplier());
+    }, true);
+    this.view.focus(this.timeline().handles.length - 1);
+  }
+
+  /**
+   * @param {Texts} texts
+   * @param {string} name
+   * @param {string} unit
+   */
+  preset(texts, name, unit) {
+    const chosen = presetTexts(name, unit);
+    return isFixed(this.node) ? { ...texts, noiseMultipliers: chosen.noiseMultipliers } : chosen;
+  }
+
+  /**
+   * @param {File} file
+   * @param {number} frame
+   */
+  async drop(file, frame) {
+    const timeline = this.timeline();
+    if (!timeline.readable || !editable(this.node).countable) return;
+    const texts = await addPicture(this.node, file, timeline, frame, defaultMultiplier());
+    if (texts) this.edit(() => texts, true);
+  }
+
+  /** @param {WheelEvent} event */
+  wheel(event) {
+    // In the classic renderer the widget lies over the canvas and would swallow the zoom.
+    if (this.view.element.closest("[data-node-id]")) return;
+    event.preventDefault();
+    app.canvas.processMouseWheel(event);
+  }
+}
+
+/** Lets ComfyUI's undo see a finished edit. */
+function remember() {
+  app.extensionManager.workflow?.activeWorkflow?.changeTracker?.checkState();
+}
+
+/** @param {{filename: string, subfolder: string, type: string}} picture */
+function address({ filename, subfolder, type }) {
+  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type, preview: "webp;70" })}`);
+}
+
+function defaultMultiplier() {
+  const value = Number(app.extensionManager.setting.get(DEFAULT_MULTIPLIER));
+  return value >= 0 && value <= 1 ? value : 0.2;
+}
+
+/**
+ * A new node starts with the preset that the settings name; a loaded one gets its own texts right after this.
+ * @param {LGraphNode} node
+ */
+function applyDefaultPreset(node) {
+  const name = String(app.extensionManager.setting.get(DEFAULT_PRESET) ?? "");
+  if (!(name in PRESETS) || node.comfyClass !== "PusaConditionFrames") return;
+  const texts = presetTexts(name, String(valueOf(node, "position_unit")));
+  for (const widget of node.widgets ?? []) {
+    if (widget.name === "positions") widget.value = texts.positions;
+    if (widget.name === "noise_multipliers") widget.value = texts.noiseMultipliers;
+  }
+}
+
+/** @param {LGraphNode} node */
+function addTimeline(node) {
+  const timeline = new InjectorTimeline(node);
+  // Last in the list and outside of what is saved and queued: widgets_values stay those of the Python inputs.
+  const widget = node.addDOMWidget(TYPE, TYPE, timeline.view.element, {
+    serialize: false,
+    hideOnZoom: false,
+    margin: 6,
+    getValue: () => "",
+    setValue: () => {},
+    getMinHeight: () => VIEW_HEIGHT,
+  });
+  widget.serialize = false;
+  const refresh = () => timeline.refresh();
+  for (const each of node.widgets ?? []) {
+    if (each !== widget) each.callback = chain(each.callback, refresh);
+  }
+  node.onConfigure = chain(node.onConfigure, refresh);
+  node.onConnectionsChange = chain(node.onConnectionsChange, refresh);
+  node.onAdded = chain(node.onAdded, () => timelines.add(timeline));
+  node.onRemoved = chain(node.onRemoved, () => timelines.delete(timeline));
+  if (node.graph) timelines.add(timeline);
+  const [width, height] = node.computeSize();
+  node.setSize([Math.max(width, WIDTH), Math.max(height, node.size[1])]);
+}
+
+app.registerExtension({
+  name: "Pusa.Timeline",
+  settings,
+  init() {
+    document.head.append(make("link", { rel: "stylesheet", href: new URL("./timeline.css", import.meta.url).href }));
+    setInterval(() => {
+      for (const timeline of timelines) timeline.refresh();
+    }, LOOK_MS);
+  },
+  nodeCreated(node) {
+    if (!isInjector(node)) return;
+    applyDefaultPreset(node);
+    addTimeline(node);
+  },
+});

@@ -1,0 +1,5 @@
+// What ComfyUI's /scripts/api.js gives, in the parts that the pack uses.
+export declare const api: {
+  apiURL(route: string): string;
+  fetchApi(route: string, options?: RequestInit): Promise<Response>;
+};
