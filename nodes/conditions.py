@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..pusa_core.conditions import FrameCondition, check_video_samples, place
+from ..pusa_core.encoding import ENCODE_MANNERS, SINGLE, encode_keyframe
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import (
     LATENT_FRAME,
@@ -63,6 +64,12 @@ class PusaConditionFrames(io.ComfyNode):
                     default=LATENT_FRAME,
                     tooltip="Latent frame: 81 frames are 21 latent frames, 0 to 20. Video frame: 0 to 80; the latent frame that holds it is used (1 to 4 share one).",
                 ),
+                io.Combo.Input(
+                    "encode",
+                    options=list(ENCODE_MANNERS),
+                    default=SINGLE,
+                    tooltip="single: each picture alone, as the authors' script does. in sequence: a picture after frame 0 as the four frames that its latent frame stands for, which suits Wan's VAE better.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(
@@ -82,6 +89,7 @@ class PusaConditionFrames(io.ComfyNode):
         noise_multipliers: str = "0.2",
         resize: str = CROP,
         position_unit: str = LATENT_FRAME,
+        encode: str = SINGLE,
     ) -> io.NodeOutput:
         samples = latent["samples"]
         check_wan_vae(vae)
@@ -97,7 +105,7 @@ class PusaConditionFrames(io.ComfyNode):
         frames = [resolve_position(position, samples.shape[2], position_unit) for position in typed]
         fitted = fit_to_latent(images, samples, resize)
         conditions = [
-            FrameCondition(vae.encode(fitted[i : i + 1]), frame, multiplier)
+            FrameCondition(encode_keyframe(vae.encode, fitted[i : i + 1], frame, encode), frame, multiplier)
             for i, (frame, multiplier) in enumerate(zip(frames, multipliers, strict=True))
         ]
         samples, frame_multipliers = place(samples, latent.get("noise_multipliers"), conditions)

@@ -139,7 +139,7 @@ def test_a_file_damaged_inside_gives_frames_or_a_sentence(tmp_path):
 
 
 def test_a_missing_file_is_refused_in_a_sentence(tmp_path):
-    with pytest.raises(PusaError, match="'gone.mp4' cannot be read"):
+    with pytest.raises(PusaError, match=r"'gone.mp4' cannot be read"):
         clip_of_file(tmp_path / "gone.mp4")
 
 

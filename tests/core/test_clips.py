@@ -139,5 +139,5 @@ def test_a_clip_shorter_than_its_context_is_refused_with_both_numbers():
 
 
 def test_a_transition_with_no_room_between_its_ends_names_the_length_it_needs():
-    with pytest.raises(PusaError, match="at both ends, .* a length of 29 or more"):
+    with pytest.raises(PusaError, match=r"at both ends, .* a length of 29 or more"):
         transition_conditions(last_picture, lambda p: p, numbered(40), numbered(40), 7, 13, "0", SIXTEEN)

@@ -1,5 +1,7 @@
 """Claims about spreading pictures over a video."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from pusa_core.keyframes import even_positions, keyframe_positions
 @given(count=st.integers(2, 60), spare=st.integers(0, 60))
 def test_even_keyframes_run_from_first_to_last_with_gaps_that_differ_by_at_most_one(count, spare):
     positions = even_positions(count, count + spare)
-    gaps = {after - before for before, after in zip(positions, positions[1:], strict=False)}
+    gaps = {after - before for before, after in itertools.pairwise(positions)}
     assert positions[0] == 0
     assert positions[-1] == count + spare - 1
     assert min(gaps) >= 1
