@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .clips import PusaClipFrames, PusaConditionVideo
 from .colour import PusaColorDrift, PusaColorMatch
 from .conditions import PusaConditionFrames
+from .doctor import PusaDoctor
 from .experts import PusaMoESwitch
 from .keyframes import PusaKeyframes
 from .long_video import PusaLongVideo, PusaPromptTime
@@ -36,6 +37,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaColorMatch,
     PusaColorDrift,
     PusaSchedulePlot,
+    PusaDoctor,
 ]
 
 

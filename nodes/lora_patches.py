@@ -94,6 +94,11 @@ def lora_facts(model: Any) -> tuple[LoraFacts, ...]:
     return model.get_attachment(FACTS) or ()
 
 
+def is_ours(patch: Any) -> bool:
+    """Whether a weight patch was made by our loaders."""
+    return isinstance(patch, PairOnDisk | DiffOnDisk)
+
+
 def with_lora(model: Any, file: WeightFile, changes: Iterable[Change], facts: LoraFacts) -> Any:
     """A clone of the model that adds the changes, times facts.strength, and remembers the facts."""
     patched = model.clone()
