@@ -57,7 +57,11 @@ class PusaLoraLoader(io.ComfyNode):
                 ),
                 io.Combo.Input("expert", options=list(EXPERTS), default=AUTO, tooltip=EXPERT_TOOLTIP),
                 io.Combo.Input(
-                    "on_mismatch", options=list(ON_MISMATCH), default=STOP, tooltip=MISMATCH_TOOLTIP
+                    "on_mismatch",
+                    options=list(ON_MISMATCH),
+                    default=STOP,
+                    optional=True,
+                    tooltip=MISMATCH_TOOLTIP,
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL")],
@@ -105,7 +109,11 @@ class PusaLightX2VLoader(io.ComfyNode):
                 ),
                 io.Combo.Input("expert", options=list(EXPERTS), default=AUTO, tooltip=EXPERT_TOOLTIP),
                 io.Combo.Input(
-                    "on_mismatch", options=list(ON_MISMATCH), default=STOP, tooltip=MISMATCH_TOOLTIP
+                    "on_mismatch",
+                    options=list(ON_MISMATCH),
+                    default=STOP,
+                    optional=True,
+                    tooltip=MISMATCH_TOOLTIP,
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL")],

@@ -126,7 +126,10 @@ def server(models, tiny_wan_file, tiny_lora_file, tiny_vae_file) -> Iterator:
     with ComfyServer(
         comfyui=COMFYUI,
         pack=ROOT,
-        other_packs={"ComfyUI-Pusa-Demo": ROOT / "demo" / "nodes"},
+        other_packs={
+            "ComfyUI-Pusa-Demo": ROOT / "demo" / "nodes",
+            "seeded_nodes": ROOT / "tests" / "support" / "seeded_nodes",
+        },
         model_folders=[models, ROOT / "demo" / "models"],
     ) as running:
         yield running

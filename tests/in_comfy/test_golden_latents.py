@@ -1,12 +1,10 @@
-"""Claims: the nodes give the reference's latents, file by file."""
+"""Claims: the nodes give the reference's latents, file by file, in a real server."""
 
 import json
 
 import pytest
-import torch
 from safetensors import safe_open
-
-from support import tiny_wan
+from safetensors.torch import load_file
 
 CASES = ["t2v_wan21", "i2v_clean", "i2v_noise02", "i2v_lora_single", "start_end_moe"]
 
@@ -18,51 +16,80 @@ def golden(request, goldens):
         return json.loads(file.metadata()["case"]), file.get_tensor("exact"), file.get_tensor("integer")
 
 
-def golden_latent(case):
-    """The LATENT a golden case starts from: conditions in place, in ComfyUI's latent space."""
-    from comfy.latent_formats import Wan21
-
-    samples = torch.zeros(1, 16, case["F"], case["h"], case["w"])
-    multipliers = torch.ones(case["F"])
-    conditions = tiny_wan.latent(case["latent"], case["F"], case["h"], case["w"])
-    for position, multiplier in case["mult"].items():
-        samples[:, :, int(position)] = Wan21().process_out(conditions)[:, :, int(position)]
-        multipliers[int(position)] = multiplier
-    return {"samples": samples, "noise_multipliers": multipliers}
+def node(class_type, **inputs):
+    return {"class_type": class_type, "inputs": inputs}
 
 
-def golden_model(case, pack, load_tiny_wan, tiny_lora_file):
-    """The MODEL of a golden case, made by the nodes."""
+def golden_graph(case, tiny_wan_file, tiny_lora_file, route):
+    """The API prompt of a golden case by PusaSampler or by Apply Vectorized Timesteps and SamplerCustom."""
 
-    def expert(seed):
-        model = load_tiny_wan(seed)
-        if case.get("lora") is None:
-            return model
-        loader = pack["PusaLoraLoader"]
-        return loader.execute(
-            model=model, lora_name=tiny_lora_file(case["lora"]), alpha=case["alpha"], expert="auto"
-        )[0]
+    def expert(graph, name, seed):
+        graph[name] = node("UNETLoader", unet_name=tiny_wan_file(seed), weight_dtype="default")
+        if case.get("lora") is not None:
+            lora = {"lora_name": tiny_lora_file(case["lora"]), "alpha": case["alpha"], "expert": "auto"}
+            graph[f"{name}_lora"] = node("PusaLoraLoader", model=[name, 0], **lora)
+            return [f"{name}_lora", 0]
+        return [name, 0]
 
-    if case.get("low") is None:
-        return expert(case["weights"])
-    switch = pack["PusaMoESwitch"]
-    return switch.execute(expert(case["weights"]), expert(case["low"]), boundary=case["boundary"])[0]
+    graph = {
+        "positive": node("SeededText", seed=case["context"]),
+        "negative": node("SeededText", seed=case["negative"]),
+        "latent": node(
+            "SeededLatent",
+            seed=case["latent"],
+            frames=case["F"],
+            size=case["h"],
+            multipliers=json.dumps(case["mult"]),
+        ),
+    }
+    model = expert(graph, "high", case["weights"])
+    if case.get("low") is not None:
+        low = expert(graph, "low", case["low"])
+        graph["switch"] = node(
+            "PusaMoESwitch",
+            high_noise=model,
+            low_noise=low,
+            boundary=case["boundary"],
+            high_noise_cfg=0,
+            low_noise_cfg=0,
+        )
+        model = ["switch", 0]
+    schedule = {"steps": case["steps"], "shift": case["shift"], "denoise": 1.0}
+    run = {"positive": ["positive", 0], "negative": ["negative", 0], "cfg": case["cfg"]}
+    if route == "PusaSampler":
+        graph["sample"] = node(
+            route,
+            model=model,
+            latent=["latent", 0],
+            seed=case["seed"],
+            sampler_name="euler",
+            **run,
+            **schedule,
+        )
+    else:
+        graph["timesteps"] = node(
+            "PusaVectorizedTimesteps", model=model, latent=["latent", 0], shift=case["shift"]
+        )
+        graph["sigmas"] = node("PusaScheduler", **schedule)
+        graph["euler"] = node("KSamplerSelect", sampler_name="euler")
+        graph["sample"] = node(
+            "SamplerCustom", model=["timesteps", 0], add_noise=True, noise_seed=case["seed"], sampler=["euler", 0],
+            sigmas=["sigmas", 0], latent_image=["latent", 0], **run,
+        )  # fmt: skip
+    graph["save"] = node("SaveLatent", samples=["sample", 0], filename_prefix="golden")
+    return graph
 
 
-def test_the_sampler_node_gives_the_reference_latent(golden, pack, load_tiny_wan, tiny_lora_file):
+@pytest.mark.server
+@pytest.mark.parametrize("route", ["PusaSampler", "SamplerCustom"])
+def test_the_server_gives_the_reference_latent(golden, route, server, tiny_wan_file, tiny_lora_file):
     from comfy.latent_formats import Wan21
 
     case, exact, integer = golden
-    out = pack["PusaSampler"].execute(
-        golden_model(case, pack, load_tiny_wan, tiny_lora_file),
-        [[tiny_wan.context(case["context"]), {}]],
-        [[tiny_wan.context(case["negative"]), {}]],
-        golden_latent(case),
-        seed=case["seed"],
-        steps=case["steps"],
-        cfg=case["cfg"],
-        shift=case["shift"],
-    )[0]
-    difference = (Wan21().process_in(out["samples"]) - exact).abs().max().item()
+    run = server.run(golden_graph(case, tiny_wan_file, tiny_lora_file, route))
+    samples = load_file(server.files(run)[-1])["latent_tensor"]
+    difference = (Wan21().process_in(samples) - exact).abs().max().item()
     assert difference < 1e-4
-    assert difference < 0.01 * (integer - exact).abs().max().item()
+    assert (
+        difference < 0.01 * (integer - exact).abs().max().item()
+    )  # the reference's own truncation is visible beside it
