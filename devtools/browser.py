@@ -35,6 +35,8 @@ WINDOWS_ROOTS = ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")
 def find_browser() -> Path | None:
     """An installed Chrome, Chromium or Edge; the environment variable PUSA_BROWSER names another one."""
     if chosen := os.environ.get("PUSA_BROWSER"):
+        if not Path(chosen).is_file():
+            raise SetupError(f"PUSA_BROWSER is {chosen}, which is no file. Name a Chrome, Chromium or Edge.")
         return Path(chosen)
     if sys.platform == "darwin":
         candidates = [
