@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def run(steps: Sequence[str], pytest_arguments: Sequence[str] = ()) -> int:
     found = environment.ensure()
     # Two OpenMP threads on two busy cores can be ten times slower than one.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
-    os.environ["COMFYUI_PATH"] = str(found.comfyui)
+    os.environ |= {"COMFYUI_PATH": str(found.comfyui), "PUSA_PYTHON": str(found.python)}
     results = [run_step(step, found, pytest_arguments) for step in STEPS if step in steps]
     print("\n" + "\n".join(f"{result.step:8} {result.note:44} {result.seconds:6.0f} s" for result in results))
     return int(any(result.failed for result in results))
@@ -88,8 +88,9 @@ def browser_tests(found: Environment, pytest_arguments: Sequence[str]) -> Outcom
         chosen = browser.ensure_browser()
     except SetupError as error:
         raise NotRunError(str(error)) from error
-    variables = {"PUSA_BROWSER": str(chosen), "PUSA_PYTHON": str(found.python)}
-    yield "browser tests", run_node_tests("tests/browser", variables)
+    # One after the other: each file has a server and a browser of its own.
+    options = ["--test-concurrency=1"]
+    yield "browser tests", run_node_tests("tests/browser", options, {"PUSA_BROWSER": str(chosen)})
 
 
 STEPS: dict[str, Callable[[Environment, Sequence[str]], Outcomes]] = {
@@ -108,13 +109,15 @@ def ensure_node() -> None:
         raise NotRunError(str(error)) from error
 
 
-def run_node_tests(folder: str, variables: dict[str, str] | None = None) -> int:
+def run_node_tests(
+    folder: str, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
+) -> int:
     """Runs the files *.test.js of a folder; Node.js 22 no longer takes the folder itself."""
     files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.test.*js"))
     if not files:
         print(f"{folder} holds no *.test.js.")
         return 1
-    return browser.run_node("--test", *files, variables=variables)
+    return browser.run_node("--test", *options, *files, variables=variables)
 
 
 def call(found: Environment, *arguments: str) -> int:
