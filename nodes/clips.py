@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from comfy_api.input_impl import VideoFromFile
@@ -225,7 +226,8 @@ def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:
         check_images(video)
         return clip_of_pictures(video[..., :3], check_rate(frame_rate, "frame_rate"), name=name)
     if isinstance(video, VideoFromFile):
-        clip = clip_of_file(video.get_stream_source(), name)
+        source = video.get_stream_source()
+        clip = clip_of_file(source, f"{name} {Path(source).name!r}" if isinstance(source, str) else name)
         if not _trimmed(video):
             return clip
     parts = video.get_components()

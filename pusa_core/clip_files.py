@@ -112,6 +112,6 @@ def _opened(source: Source, name: str) -> Iterator[av.container.InputContainer]:
             yield container
     except (av.error.FFmpegError, OSError) as reason:
         raise PusaError(
-            f"{name[0].upper()}{name[1:]} cannot be read as a video ({reason}). "
+            f"{name[0].upper()}{name[1:]} cannot be read as a video ({getattr(reason, 'strerror', None) or reason}). "
             "The file is broken, cut off or of a kind FFmpeg does not know: export it again, e.g. as mp4 with h264."
         ) from reason
