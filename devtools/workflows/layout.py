@@ -10,7 +10,16 @@ SLOTS_END, WIDGETS_END = 6, 8  # what LiteGraph adds below each kind of row
 GAP_X, GAP_Y = 40, 26
 GROUP_PAD, GROUP_HEAD, GROUP_GAP = 20, 50, 40
 DEFAULT_WIDTH = 320
-WIDTHS = {"UNETLoader": 420, "PusaLoraLoader": 460, "PusaLightX2VLoader": 460, "CLIPLoader": 420, "VAELoader": 420}
+TIMELINE_WIDTH, TIMELINE_HEIGHT = 460, 330  # js/timeline.js: WIDTH, and VIEW_HEIGHT with its margins
+TIMELINES = ("PusaConditionFrames", "PusaConditionVideo")
+WIDTHS = {
+    "UNETLoader": 420,
+    "PusaLoraLoader": 460,
+    "PusaLightX2VLoader": 460,
+    "CLIPLoader": 420,
+    "VAELoader": 420,
+    **dict.fromkeys(TIMELINES, TIMELINE_WIDTH),
+}
 SIZES = {  # nodes whose size their rows do not tell: text boxes, pictures, players
     "CLIPTextEncode": (420, 170),
     "PusaDemoTextEncode": (420, 170),
@@ -66,6 +75,8 @@ def node_size(node: Node) -> tuple[int, int]:
     height = SLOT * max(sockets, len(kind.outputs)) + SLOTS_END + 70 * tall
     if widgets:
         height += WIDGET * widgets + WIDGETS_END
+    if node.type in TIMELINES:
+        height += TIMELINE_HEIGHT
     return WIDTHS.get(node.type, DEFAULT_WIDTH), height
 
 
