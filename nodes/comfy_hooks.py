@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MethodType
 from typing import Any
 
 import comfy.latent_formats
@@ -23,6 +24,7 @@ import comfy.model_base
 import comfy.model_management
 import comfy.model_sampling
 import comfy.samplers
+import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
@@ -34,6 +36,7 @@ from ..pusa_core.experts import check_boundary, split_sigmas
 from ..pusa_core.samplers import add_noise, remove_noise_share
 from ..pusa_core.schedule import over_frames
 from .core_samplers import check_sampler, runs_one_callback_per_step
+from .wan_forward import patch_forward, unpatch_forward
 
 logger = logging.getLogger("ComfyUI-Pusa")
 
@@ -69,6 +72,7 @@ def require_wan_t2v(model: ModelPatcher) -> None:
 
 def latent_multipliers(model: ModelPatcher, latent: dict[str, Any]) -> Tensor:
     """The LATENT's noise multipliers [F] float32, checked against its samples and the model's channels."""
+    require_wan_t2v(model)
     samples = latent["samples"]
     check_video_samples(samples, model.get_model_object("latent_format").latent_channels)
     return frame_multipliers(latent.get("noise_multipliers"), samples.shape[2])
@@ -228,11 +232,13 @@ def vectorize_timesteps(model: ModelPatcher, noise_multipliers: Tensor, shift: f
     if bool((noise_multipliers == 1).all()):
         patched.add_object_patch("model_sampling", _scalar_sampling(config, shift))
         patched.object_patches.pop("process_timestep", None)
+        unpatch_forward(patched)
         return patched
     patched.add_object_patch("model_sampling", PerFrameModelSampling(config, multipliers, shift))
     patched.add_object_patch("process_timestep", PerFrameTimestep(multipliers))
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, TIMESTEPS_KEY, PerFrameDenoised(multipliers))
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, TIMESTEPS_KEY, PerFrameRun(multipliers))
+    patch_forward(patched)
     return patched
 
 
@@ -402,7 +408,7 @@ def carry_over(before: ModelPatcher, after: ModelPatcher, onto: ModelPatcher) ->
         onto.patches_uuid = uuid.uuid5(after.patches_uuid, "low_noise")
     for name, value in after.object_patches.items():
         if before.object_patches.get(name) is not value:
-            onto.add_object_patch(name, value)
+            onto.add_object_patch(name, _for_other_model(name, value, after.model, onto.model))
     _merge(onto.model_options, _added(before.model_options, after.model_options))
     for kind, by_key in after.wrappers.items():
         for key, wrappers in by_key.items():
@@ -421,6 +427,19 @@ def carry_over(before: ModelPatcher, after: ModelPatcher, onto: ModelPatcher) ->
     for key, injections in after.injections.items():
         if key not in before.injections:
             onto.set_injections(key, injections)
+
+
+def _for_other_model(name: str, patch: Any, model: Any, other: Any) -> Any:
+    """An object patch made for `model`, as `other` needs it: a method bound to a module is bound to the other's module."""
+    owner = name.rpartition(".")[0]
+    if isinstance(patch, MethodType) and patch.__self__ is comfy.utils.get_attr(model, owner):
+        return MethodType(patch.__func__, comfy.utils.get_attr(other, owner))
+    if isinstance(patch, torch.nn.Module) and name.split(".")[0] == "diffusion_model" and model is not other:
+        raise PusaError(
+            f"A node after Wan2.2 MoE Switch replaced {name} of the high-noise expert by a module of its own, which cannot be "
+            "done to the low-noise one. Connect that node before the switch, once for each expert."
+        )
+    return patch
 
 
 def _added(before: dict[Any, Any], after: dict[Any, Any]) -> dict[Any, Any]:

@@ -68,6 +68,7 @@ class PusaConditionFrames(io.ComfyNode):
                     "encode",
                     options=list(ENCODE_MANNERS),
                     default=SINGLE,
+                    optional=True,
                     tooltip="single: each picture alone, as the authors' script does. in sequence: a picture after frame 0 as the four frames that its latent frame stands for, which suits Wan's VAE better.",
                 ),
             ],

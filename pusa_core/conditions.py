@@ -32,14 +32,18 @@ class FrameCondition:
 def check_video_samples(samples: Tensor, channels: int | None = None) -> None:
     """Refuse what is not a video latent [B, C, F, H, W], with `channels` channels if given."""
     if samples.is_nested:
-        raise PusaError("This latent holds several streams (video with audio). Pusa works on a plain Wan video latent.")
+        raise PusaError(
+            "This latent holds several streams (video with audio). Pusa works on a plain Wan video latent."
+        )
     if samples.ndim != 5:
         raise PusaError(
             f"The latent has {samples.ndim} dimensions {tuple(samples.shape)}; a video latent has 5: batch, channels, "
             "frames, height, width. Make it with Empty Hunyuan Latent Video (or Wan's empty latent) instead of Empty Latent Image."
         )
     if 0 in samples.shape:
-        raise PusaError(f"The latent is empty: its shape is {tuple(samples.shape)}. Use a batch, length and size of at least 1.")
+        raise PusaError(
+            f"The latent is empty: its shape is {tuple(samples.shape)}. Use a batch, length and size of at least 1."
+        )
     if channels is not None and samples.shape[1] != channels:
         raise PusaError(
             f"The latent has {samples.shape[1]} channels, this model works with {channels}. "

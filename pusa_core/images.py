@@ -18,7 +18,9 @@ def check_images(images: Tensor) -> None:
             f"images has the shape {tuple(images.shape)}; a batch of pictures is [pictures, height, width, 3 colours]."
         )
     if 0 in images.shape:
-        raise PusaError(f"images holds no picture: its shape is {tuple(images.shape)}. Connect at least one picture.")
+        raise PusaError(
+            f"images holds no picture: its shape is {tuple(images.shape)}. Connect at least one picture."
+        )
     if not bool(torch.isfinite(images).all()):
         raise PusaError("images has NaN or infinite values. Check the node that made the picture.")
 
@@ -42,7 +44,9 @@ def fit_images(images: Tensor, width: int, height: int, resize: str = CROP) -> T
         ratio = max(ratios) if resize == CROP else min(ratios)
         inner_height, inner_width = max(1, round(source_height * ratio)), max(1, round(source_width * ratio))
     if (inner_height, inner_width) != (source_height, source_width):
-        pixels = interpolate(pixels.float(), (inner_height, inner_width), mode="bicubic", antialias=True).clamp(0, 1)
+        pixels = interpolate(
+            pixels.float(), (inner_height, inner_width), mode="bicubic", antialias=True
+        ).clamp(0, 1)
     top, left = (height - inner_height) // 2, (width - inner_width) // 2
     # a negative pad cuts, so one call serves crop and letterbox
     pixels = pad(pixels, (left, width - inner_width - left, top, height - inner_height - top))
