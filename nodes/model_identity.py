@@ -18,7 +18,7 @@ def model_identity(model: Any) -> str:
     experts = [] if switch is None else [
         model_identity(switch.low), switch.boundary, switch.high_cfg, switch.low_cfg
     ]  # fmt: skip
-    weights = {key: _plain(entries) for key, entries in model.get_key_patches().items()}
+    weights = {key: _plain(entries) for key, entries in model.get_key_patches("diffusion_model.").items()}
     wrappers = {
         kind: [str(key) for key, added in keyed.items() if added] for kind, keyed in model.wrappers.items()
     }

@@ -1,0 +1,281 @@
+import json
+
+import av
+import comfy.model_management
+import comfy.sd
+import folder_paths
+import pytest
+import torch
+from comfy_api.latest import io
+
+from pusa_core.errors import PusaError
+from support import tiny_wan
+
+SETTINGS = {
+    "width": 32,
+    "height": 32,
+    "duration": 25.0,
+    "duration_unit": "frames",
+    "window": 17,
+    "overlap": 5,
+    "noise_multipliers": "0..0.2",
+    "seed": 3,
+    "steps": 2,
+    "cfg": 1.0,
+    "shift": 5.0,
+    "sampler_name": "euler",
+    "color_match": "monge-kantorovich",
+    "resize": "crop",
+    "fps": 16.0,
+    "crf": 0,
+    "filename_prefix": "long",
+}
+
+
+@pytest.fixture
+def output(tmp_path, monkeypatch):
+    """ComfyUI's output folder, empty."""
+    folder_paths.set_output_directory(str(tmp_path))
+    yield tmp_path
+    folder_paths.set_output_directory(str(folder_paths.base_path + "/output"))
+
+
+@pytest.fixture
+def make(pack, load_tiny_wan, load_tiny_vae, output):
+    """make(**settings) -> NodeOutput of PusaLongVideo with the tiny model, 25 frames in two windows."""
+    model, vae = load_tiny_wan(), load_tiny_vae()
+
+    def run(**settings) -> io.NodeOutput:
+        texts = {"positive": [[tiny_wan.context(1), {}]], "negative": [[tiny_wan.context(2), {}]]}
+        return pack["PusaLongVideo"].execute(**{"model": model, "vae": vae} | texts | SETTINGS | settings)
+
+    return run
+
+
+def frames_of(path) -> torch.Tensor:
+    with av.open(str(path)) as container:
+        return torch.stack(
+            [torch.from_numpy(f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
+        )
+
+
+def picture(seed: int) -> torch.Tensor:
+    return torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_video_has_the_asked_length_and_rate_and_a_line_per_window(make, output):
+    result = make()
+    video, report = result.result
+    assert video.get_dimensions() == (32, 32)
+    assert len(video.get_components().images) == 25
+    assert video.get_components().frame_rate == 16
+    assert report.splitlines() == [
+        "window 1: frames 0 to 16, with nothing given, seed 3",
+        "window 2: frames 17 to 24, after 9 given frames, seed 4",
+    ]
+    assert [path.name for path in output.iterdir()] == ["long_00001_.mp4"]
+    assert result.ui.as_dict()["images"][0]["filename"] == "long_00001_.mp4"
+
+
+def test_a_second_run_makes_the_same_pictures_under_the_next_number(make, output):
+    make(), make()
+    first, second = sorted(output.iterdir())
+    assert second.name == "long_00002_.mp4"
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_first_window_is_what_the_parts_of_the_graph_make(make, pack, load_tiny_wan, load_tiny_vae):
+    """The plain graph: injector, sampler, VAE Decode."""
+    vae = load_tiny_vae()
+    empty = {"samples": torch.zeros(1, 16, 5, 4, 4)}
+    latent = pack["PusaConditionFrames"].execute(vae, empty, picture(5), "0", "0").result[0]
+    text = [[tiny_wan.context(1), {}]]
+    latent = pack["PusaSampler"].execute(
+        load_tiny_wan(), text, text, latent, 3, steps=2, cfg=1.0
+    ).result[0]  # fmt: skip
+    expected = (vae.decode(latent["samples"])[0] * 255).round()
+    video = make(start=picture(5), duration=17.0, color_match="off").result[0]
+    seen = video.get_components().images * 255
+    # the file is lossless but for the step to YUV 4:2:0, which averages the colours of neighbouring pixels
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    assert ((seen - expected) @ luma).abs().mean() < 2.5
+
+
+def test_given_frames_of_the_second_window_are_the_tail_of_the_first(make, monkeypatch, pack):
+    import comfyui_pusa.nodes.long_video as node
+
+    seen = []
+    original = node.sample_video
+
+    def watch(model, positive, negative, latent, *args):
+        seen.append(latent)
+        return original(model, positive, negative, latent, *args)
+
+    monkeypatch.setattr(node, "sample_video", watch)
+    make(duration=29.0)
+    first, second = seen
+    assert first["noise_multipliers"].tolist() == [1, 1, 1, 1, 1]
+    assert second["noise_multipliers"].tolist() == pytest.approx([0, 0.2, 1, 1, 1])
+    assert second["samples"][:, :, :2].abs().min() > 0
+    assert second["samples"][:, :, 2:].abs().max() == 0
+
+
+def test_prompts_over_time_reach_their_windows(make, pack, monkeypatch):
+    import comfyui_pusa.nodes.long_video as node
+
+    used = []
+    original = node.sample_video
+    monkeypatch.setattr(node, "sample_video", lambda *args: used.append(args[1]) or original(*args))
+    prompt = pack["PusaPromptTime"]
+    first = prompt.execute([[tiny_wan.context(1), {}]], 0.0).result[0]
+    both = prompt.execute([[tiny_wan.context(9), {}]], 1.0, earlier=first).result[0]
+    report = make(positive=both).result[1]
+    assert [float(entries[0][0].sum()) for entries in used] == [
+        float(tiny_wan.context(seed).sum()) for seed in (1, 9)
+    ]
+    assert report.splitlines()[1].endswith("prompt from 1 s")
+
+
+def stop_at_step(monkeypatch, step: int) -> None:
+    """Interrupt the run as the user's Cancel does, at the given step counted over all windows."""
+    import comfyui_pusa.nodes.long_video as node
+
+    class Cancelled(node.comfy.utils.ProgressBar):
+        def update_absolute(self, value, total=None, preview=None):
+            if value == step:
+                comfy.model_management.interrupt_current_processing()
+            super().update_absolute(value, total, preview)
+
+    monkeypatch.setattr(node.comfy.utils, "ProgressBar", Cancelled)
+
+
+def test_a_cancelled_run_goes_on_to_the_same_file(make, output, monkeypatch, load_tiny_wan, load_tiny_vae):
+    make(duration=37.0, start=picture(1))
+    (straight,) = output.iterdir()
+    expected = straight.read_bytes()
+    straight.unlink()
+    with monkeypatch.context() as patched:
+        stop_at_step(patched, 3)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            make(duration=37.0, start=picture(1))
+    (parts,) = output.iterdir()
+    assert sorted(path.name for path in parts.iterdir()) == ["part_0000.mp4", "state.safetensors"]
+    # freshly loaded, as after a restart of ComfyUI
+    make(duration=37.0, start=picture(1), model=load_tiny_wan(), vae=load_tiny_vae())
+    (resumed,) = output.iterdir()
+    assert resumed.read_bytes() == expected
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"cfg": 1.5}, {"start": 2}, {"model": 11}, {"lora": 101}])
+def test_another_setting_or_model_does_not_continue_a_cancelled_run(
+    make, output, monkeypatch, load_tiny_wan, tiny_lora_file, pack, change
+):
+    with monkeypatch.context() as patched:
+        stop_at_step(patched, 3)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            make(start=picture(1))
+    if "start" in change:
+        change = {"start": picture(change["start"])}
+    if "model" in change:
+        change = {"model": load_tiny_wan(change["model"])}
+    if "lora" in change:
+        change = {
+            "model": pack["PusaLoraLoader"].execute(load_tiny_wan(), tiny_lora_file(), 1.4, "auto").result[0]
+        }
+    make(**{"start": picture(1)} | change)
+    assert len([path for path in output.iterdir() if path.suffix == ".parts"]) == 1, (
+        "the cancelled run was used up"
+    )
+
+
+def test_resume_off_begins_anew(make, output, monkeypatch):
+    with monkeypatch.context() as patched:
+        stop_at_step(patched, 3)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            make()
+    make(resume=False)
+    assert [path.name for path in output.iterdir()] == ["long_00001_.mp4"]
+
+
+def test_a_model_is_recognised_after_its_lora_was_merged(pack, load_tiny_wan, tiny_lora_file):
+    from comfyui_pusa.nodes.model_identity import model_identity
+
+    model = pack["PusaLoraLoader"].execute(load_tiny_wan(), tiny_lora_file(), 1.4, "auto").result[0]
+    before = model_identity(model)
+    comfy.model_management.load_models_gpu([model])
+    assert model_identity(model) == before
+    again = pack["PusaLoraLoader"].execute(load_tiny_wan(), tiny_lora_file(), 1.4, "auto").result[0]
+    assert model_identity(again) == before
+    weaker = pack["PusaLoraLoader"].execute(load_tiny_wan(), tiny_lora_file(), 1.0, "auto").result[0]
+    assert len({before, model_identity(weaker), model_identity(load_tiny_wan())}) == 3
+
+
+def test_both_experts_count_for_the_identity(pack, load_tiny_wan):
+    from comfyui_pusa.nodes.model_identity import model_identity
+
+    switch = pack["PusaMoESwitch"].execute
+    names = {
+        model_identity(switch(load_tiny_wan(10), load_tiny_wan(low), boundary).result[0])
+        for low, boundary in [(11, 0.875), (10, 0.875), (11, 0.9), (11, 0.875)]
+    }
+    assert len(names) == 3
+
+
+def test_two_experts_make_a_long_video(make, pack, load_tiny_wan):
+    model = pack["PusaMoESwitch"].execute(load_tiny_wan(10), load_tiny_wan(11)).result[0]
+    assert len(make(model=model, start=picture(1), steps=4).result[0].get_components().images) == 25
+
+
+def test_progress_counts_the_steps_of_all_windows(make, monkeypatch):
+    import comfyui_pusa.nodes.long_video as node
+
+    seen = []
+
+    class Watched(node.comfy.utils.ProgressBar):
+        def update_absolute(self, value, total=None, preview=None):
+            seen.append((value, self.total, preview is not None))
+
+    monkeypatch.setattr(node.comfy.utils, "ProgressBar", Watched)
+    make()
+    bar = [value for value, total, _ in seen if total == 4]
+    assert bar == [1, 2, 2, 3, 4, 4]
+    assert sum(shown for _, total, shown in seen if total == 4) == 2, "each finished window shows a picture"
+
+
+def test_the_workflow_is_stored_in_the_file(make, output, pack, monkeypatch):
+    import comfyui_pusa.nodes.long_video as node
+
+    monkeypatch.setattr(node, "_metadata", lambda hidden: {"prompt": {"1": {"class_type": "PusaLongVideo"}}})
+    make()
+    with av.open(str(output / "long_00001_.mp4")) as container:
+        assert json.loads(container.metadata["prompt"])["1"]["class_type"] == "PusaLongVideo"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"window": 16}, "window is 16 frames.*use 17"),
+        ({"overlap": 17}, "Use at most 13"),
+        ({"duration": 0.5}, "duration is 0.5 frames"),
+        ({"width": 40}, "40 x 32; Wan needs multiples of 16"),
+        ({"noise_multipliers": "0.2, lots"}, "'lots' in noise_multipliers"),
+        ({"noise_multipliers": "0..2"}, "noise_multiplier is 2.0"),
+        ({"color_match": "histogram"}, "color_match is 'histogram'"),
+        ({"sampler_name": "ddpm"}, "sampler_name is 'ddpm'"),
+        ({"end": torch.zeros(2, 32, 32, 3)}, "end got 2 pictures"),
+        ({"vae": None}, "No VAE came in"),
+        ({"positive": []}, "conditioning is empty"),
+    ],
+)
+def test_bad_input_gets_its_sentence_before_anything_runs(make, output, monkeypatch, change, words):
+    import comfyui_pusa.nodes.long_video as node
+
+    monkeypatch.setattr(node, "sample_video", lambda *args: pytest.fail("sampling began"))
+    with pytest.raises(PusaError, match=words):
+        make(**change)
+    assert not list(output.iterdir())
+
+
+def test_a_prefix_outside_the_output_folder_is_refused(make):
+    with pytest.raises(Exception, match="outside the output folder"):
+        make(filename_prefix="../elsewhere")
