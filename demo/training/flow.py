@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from einops import rearrange
@@ -11,6 +12,7 @@ from torch import Tensor
 from ...pusa_core.schedule import TIMESTEPS
 from ...pusa_core.wan_dit import WanConfig, WanDiT
 from .latents import TrainingClips
+from .loop import Plan, finished_model
 
 DIT = WanConfig(dim=256, ffn_dim=512, layers=4)
 BATCH = 32
@@ -58,3 +60,10 @@ def hide_words(captions: Tensor, clips: TrainingClips) -> Tensor:
 def compiled(model: WanDiT) -> Velocity:
     """model.velocity, fused for this machine; a third faster on a CPU once compiled (a minute for each clip length)."""
     return torch.compile(model.velocity, dynamic=False)
+
+
+def trained_dit(plan: Plan, runs: Path) -> WanDiT:
+    """The DiT that a finished run left."""
+    model = WanDiT(DIT)
+    model.load_state_dict(finished_model(plan, runs))
+    return model
