@@ -13,6 +13,7 @@ from support.comfy_runs import (
     largest_difference,
     plain,
     prompt,
+    run_node,
     video_latent,
 )
 
@@ -107,8 +108,13 @@ def test_a_guider_with_several_guidances_is_told_to_set_them_itself(load_tiny_wa
     guider.set_cfg(2.0, 2.0)
     sigmas = pack["PusaScheduler"].execute(STEPS, SHIFT)[0]
     with pytest.raises(ValueError, match=r"high_noise_cfg is 4\.0, but the guider Guider_DualCFG"):
-        SamplerCustomAdvanced.execute(
-            Noise_RandomNoise(1), guider, sampler_object("euler"), sigmas, video_latent([1.0] * 5)
+        run_node(
+            SamplerCustomAdvanced,
+            Noise_RandomNoise(1),
+            guider,
+            sampler_object("euler"),
+            sigmas,
+            video_latent([1.0] * 5),
         )
 
 

@@ -65,15 +65,22 @@ def custom_sampler(
     guider.set_conds(prompt(1), prompt(2))
     guider.set_cfg(cfg)
     sampler = comfy.samplers.sampler_object(sampler) if isinstance(sampler, str) else sampler
-    out = SamplerCustomAdvanced.execute(Noise_RandomNoise(seed), guider, sampler, sigmas, latent)
+    out = run_node(SamplerCustomAdvanced, Noise_RandomNoise(seed), guider, sampler, sigmas, latent)
     return out[0]["samples"], out[1]["samples"]
+
+
+def run_node(node_class: type, *arguments) -> Sequence:
+    """Outputs of a core node, of the old kind (before 0.3.67) or of the new one."""
+    if hasattr(node_class, "execute"):
+        return node_class.execute(*arguments)
+    return getattr(node_class(), node_class.FUNCTION)(*arguments)
 
 
 def plain(model, shift: float = SHIFT):
     """The model with only the shift set, by ComfyUI's ModelSamplingSD3 node."""
     from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 
-    return ModelSamplingSD3().patch(model, shift)[0]
+    return run_node(ModelSamplingSD3, model, shift)[0]
 
 
 def largest_difference(a: Tensor, b: Tensor) -> float:
