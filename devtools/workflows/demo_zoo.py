@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 from . import model_files as files
-from .graph import Graph, Node, Output
+from .graph import Graph, Node
 from .model_files import ModelFile
+from .recipes import CONTEXT
 
 SIZE, LENGTH, STEPS = 64, 33, 16  # what the zoo's models were trained for
+TIME_SCALE = 0.4  # of durations, about as the window is shorter
 ALPHA = 1.0  # the zoo's LoRAs are trained at the strength they are used with
-PROMPT = "a red circle moving right quickly on a dark background"
+PROMPT = "a large red circle moving right quickly on a dark background"
 NEGATIVE = ""
 DEMO_FILES = {
     files.WAN21_T2V: "demo_wan2.1_t2v.safetensors",
@@ -23,13 +25,27 @@ DEMO_FILES = {
 }
 """Published file -> the zoo's file that plays its part."""
 
-DEMO_INPUTS = {"First frame": "demo_first_frame.png", "Last frame": "demo_last_frame.png"}
+DEMO_INPUTS = {
+    "First frame": "demo_first_frame.png",
+    "Middle frame": "demo_last_frame.png",
+    "Last frame": "demo_last_frame.png",
+    "Clip": "demo_clip.mp4",
+    "First clip": "demo_clip.mp4",
+    "Second clip": "demo_clip.mp4",
+}
 """Title of a picture or video loader -> the zoo's file in ComfyUI's input folder."""
+
+FIXED = {
+    "EmptyHunyuanLatentVideo": {"width": SIZE, "height": SIZE, "length": LENGTH},
+    "PusaLongVideo": {"width": SIZE, "height": SIZE, "window": LENGTH, "duration": 15.0 * TIME_SCALE},
+    "ImageFromBatch": {"batch_index": LENGTH - CONTEXT},
+    "PusaColorDrift": {"window": LENGTH},
+}
+"""Node type -> values in the demo's scale."""
 
 NOTE = (
     "This is the shipped workflow on the small models of the demo zoo (64 x 64 pixels, 33 frames), which know only "
-    "coloured shapes that move. Words: red, green, blue, yellow or white; circle, square or triangle; moving left, "
-    "right, up or down; slowly or quickly; on a dark or light background."
+    "coloured shapes that move. Describe one as in the prompt here: size, colour, shape, direction, speed, background."
 )
 
 
@@ -57,12 +73,12 @@ def demo_node(node: Node) -> Node:
         return replace(node, inputs={**inputs, widget: DEMO_INPUTS[node.title]})
     if node.type == "PusaLoraLoader":
         inputs["alpha"] = ALPHA
-    fixed = {"width": SIZE, "height": SIZE, "length": LENGTH}
-    for name, value in fixed.items():
-        if name in inputs and not isinstance(inputs[name], Output):
-            inputs[name] = value
+    for name, value in FIXED.get(node.type, {}).items():
+        inputs[name] = value
     if inputs.get("steps", 0) > STEPS:
         inputs["steps"] = STEPS
+    if "start_seconds" in inputs:
+        inputs["start_seconds"] *= TIME_SCALE
     if "filename_prefix" in inputs:
         inputs["filename_prefix"] = inputs["filename_prefix"].replace("pusa_", "demo_")
     return replace(node, inputs=inputs)

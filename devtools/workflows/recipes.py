@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from . import model_files as files
-from .graph import Graph, Node
+from .graph import Graph, Node, Output, Value
 from .model_files import ModelFile
 
 WIDTH, HEIGHT, LENGTH, FPS = 832, 480, 81, 16
+CONTEXT = 13  # frames that a clip and its continuation share: 4 latent frames
 GREEN, RED = ("#232", "#353"), ("#322", "#533")  # ComfyUI's palette for what to show and what to avoid
 NEGATIVE = (
     "garish colours, overexposed, motionless, blurred details, subtitles, text, painting, still picture, "
@@ -124,9 +125,10 @@ WAN22_LIGHTX2V = Family(
 
 
 def load(graph: Graph, family: Family) -> Loaded:
-    """The group of loaders."""
+    """The groups of loaders."""
     with graph.group("Models", 0, "#8A8"):
         model = family.load(graph)
+    with graph.group("Text encoder and VAE", 0, "#8A8"):
         clip = graph.add("CLIPLoader", clip_name=files.UMT5, type="wan")
         vae = graph.add("VAELoader", vae_name=files.WAN_VAE)
     return Loaded(family, model, clip, vae)
@@ -146,26 +148,51 @@ def empty_video(graph: Graph) -> Node:
     )
 
 
-def sample(graph: Graph, loaded: Loaded, text: tuple[Node, Node], latent: Node, **more: object) -> Node:
+def sample(
+    graph: Graph, loaded: Loaded, text: tuple[Node, Node], latent: Node, *, model: Node | None = None, **more: Value
+) -> Node:
+    """The sampler, into the group that is open."""
+    return graph.add(
+        "PusaSampler",
+        model=model or loaded.model,
+        positive=text[0],
+        negative=text[1],
+        latent=latent,
+        steps=loaded.family.steps,
+        cfg=loaded.family.cfg,
+        **more,
+    )
+
+
+def sampled_images(
+    graph: Graph, loaded: Loaded, text: tuple[Node, Node], latent: Node, *, model: Node | None = None
+) -> Node:
     """The group with the sampler and the decoder; returns the decoded IMAGE."""
     with graph.group("Sampling", 2):
-        sampled = graph.add(
-            "PusaSampler",
-            model=loaded.model,
-            positive=text[0],
-            negative=text[1],
-            latent=latent,
-            steps=loaded.family.steps,
-            cfg=loaded.family.cfg,
-            **more,
-        )
+        sampled = sample(graph, loaded, text, latent, model=model)
         return graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
 
 
-def save(graph: Graph, images: Node, name: str) -> None:
+def picture(graph: Graph, title: str) -> Node:
+    return graph.add("LoadImage", title=title, image="example.png")
+
+
+def clip(graph: Graph, title: str) -> Node:
+    return graph.add("LoadVideo", title=title, file="your_clip.mp4")
+
+
+def save(graph: Graph, images: Node, name: str, audio: Output | None = None) -> None:
     """The group that writes the file; `name` is its beginning."""
     with graph.group("Video", 3):
-        video = graph.add("CreateVideo", images=images, fps=float(FPS))
+        sound = {"audio": audio} if audio else {}
+        video = graph.add("CreateVideo", images=images, fps=float(FPS), **sound)
+        graph.add("SaveVideo", video=video, filename_prefix=f"video/{name}")
+
+
+def save_stitched(graph: Graph, images: Node, name: str, **stitch: "Node | Value") -> None:
+    """The group that joins clips and generated frames and writes the file."""
+    with graph.group("Video", 3):
+        video = graph.add("PusaStitch", generated=images, overlap_frames=CONTEXT, **stitch)
         graph.add("SaveVideo", video=video, filename_prefix=f"video/{name}")
 
 
@@ -178,7 +205,7 @@ def text_to_video(graph: Graph, loaded: Loaded) -> None:
     )
     with graph.group("Frames", 1):
         latent = empty_video(graph)
-    save(graph, sample(graph, loaded, text, latent), "pusa_text_to_video")
+    save(graph, sampled_images(graph, loaded, text, latent), "pusa_text_to_video")
 
 
 def image_to_video(graph: Graph, loaded: Loaded) -> None:
@@ -189,16 +216,16 @@ def image_to_video(graph: Graph, loaded: Loaded) -> None:
     )
     with graph.group("Frames", 1):
         latent = empty_video(graph)
-        picture = graph.add("LoadImage", title="First frame", image="example.png")
+        start = picture(graph, "First frame")
         latent = graph.add(
             "PusaConditionFrames",
             vae=loaded.vae,
             latent=latent,
-            images=picture,
+            images=start,
             positions="0",
             noise_multipliers="0.2",
         )
-    save(graph, sample(graph, loaded, text, latent), "pusa_image_to_video")
+    save(graph, sampled_images(graph, loaded, text, latent), "pusa_image_to_video")
 
 
 def start_end_frames(graph: Graph, loaded: Loaded) -> None:
@@ -210,8 +237,7 @@ def start_end_frames(graph: Graph, loaded: Loaded) -> None:
     )
     with graph.group("Frames", 1):
         latent = empty_video(graph)
-        first = graph.add("LoadImage", title="First frame", image="example.png")
-        last = graph.add("LoadImage", title="Last frame", image="example.png")
+        first, last = picture(graph, "First frame"), picture(graph, "Last frame")
         pictures = graph.add("ImageBatch", image1=first, image2=last)
         latent = graph.add(
             "PusaConditionFrames",
@@ -221,7 +247,7 @@ def start_end_frames(graph: Graph, loaded: Loaded) -> None:
             positions="0, -1",
             noise_multipliers="0.2, 0.5",
         )
-    save(graph, sample(graph, loaded, text, latent), "pusa_start_end_frames")
+    save(graph, sampled_images(graph, loaded, text, latent), "pusa_start_end_frames")
 
 
 def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
@@ -232,12 +258,12 @@ def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
     )
     with graph.group("Frames", 1):
         latent = empty_video(graph)
-        picture = graph.add("LoadImage", title="First frame", image="example.png")
+        start = picture(graph, "First frame")
         latent = graph.add(
             "PusaConditionFrames",
             vae=loaded.vae,
             latent=latent,
-            images=picture,
+            images=start,
             positions="0",
             noise_multipliers="0.2",
         )
@@ -257,7 +283,237 @@ def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
             cfg=loaded.family.cfg,
         )
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
+    with graph.group("What the sampler does", 2):
+        plot = graph.add("PusaSchedulePlot", sigmas=sigmas, latent=latent)
+        graph.add("PreviewImage", images=plot)
     save(graph, images, "pusa_core_sampler")
+
+
+def extension(graph: Graph, loaded: Loaded) -> None:
+    text = prompt(graph, loaded, "The shot goes on without a cut, in the same light and with the same movement.")
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+        source = clip(graph, "Clip")
+        latent = graph.add(
+            "PusaConditionVideo",
+            vae=loaded.vae,
+            latent=latent,
+            video=source,
+            task="extend",
+            context_frames=CONTEXT,
+            noise_multipliers="0.2, 0.4, 0.4, 0.4",
+        )
+    save_stitched(graph, sampled_images(graph, loaded, text, latent), "pusa_extension", first=source)
+
+
+def prepend(graph: Graph, loaded: Loaded) -> None:
+    text = prompt(graph, loaded, "What happens before the clip, leading up to its first picture without a cut.")
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+        source = clip(graph, "Clip")
+        latent = graph.add(
+            "PusaConditionVideo",
+            vae=loaded.vae,
+            latent=latent,
+            video=source,
+            task="prepend",
+            context_frames=CONTEXT,
+            noise_multipliers="0.2",
+        )
+    save_stitched(graph, sampled_images(graph, loaded, text, latent), "pusa_prepend", second=source)
+
+
+def completion(graph: Graph, loaded: Loaded) -> None:
+    text = prompt(graph, loaded, "What happens in the clip between its first and its last frames.")
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+        source = clip(graph, "Clip")
+        frames = graph.add("PusaClipFrames", video=source)
+        latent = graph.add(
+            "PusaConditionVideo",
+            vae=loaded.vae,
+            latent=latent,
+            video=frames,
+            task="complete",
+            positions="0, -1",
+            noise_multipliers="0.3",
+        )
+    images = sampled_images(graph, loaded, text, latent)
+    save(graph, images, "pusa_completion", audio=frames.out("audio"))
+
+
+def transition(graph: Graph, loaded: Loaded) -> None:
+    text = prompt(graph, loaded, "The first scene changes into the second in one continuous, smooth movement.")
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+        first, second = clip(graph, "First clip"), clip(graph, "Second clip")
+        latent = graph.add(
+            "PusaTransition",
+            vae=loaded.vae,
+            latent=latent,
+            first=first,
+            second=second,
+            context_frames=CONTEXT,
+            noise_multipliers="0.2",
+        )
+    images = sampled_images(graph, loaded, text, latent)
+    save_stitched(graph, images, "pusa_transition", first=first, second=second)
+
+
+def loop_from_picture(graph: Graph, loaded: Loaded) -> None:
+    text = prompt(graph, loaded, "Gentle movement that returns to where it began; the camera stands still.")
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+        latent = graph.add(
+            "PusaLoopConditions",
+            vae=loaded.vae,
+            latent=latent,
+            video=picture(graph, "First frame"),
+            kind="still",
+            noise_multipliers="0.2, 0.5",
+        )
+    with graph.group("Sampling", 2):
+        sampled = sample(graph, loaded, text, latent)
+        images = graph.add("PusaLoopDecode", vae=loaded.vae, samples=sampled, kind="still at both ends")
+    save(graph, images, "pusa_picture_loop")
+
+
+def loop_from_clip(graph: Graph, loaded: Loaded) -> None:
+    text = prompt(graph, loaded, "The movement goes on and returns smoothly to where the clip began.")
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+        source = clip(graph, "Clip")
+        latent = graph.add(
+            "PusaLoopConditions",
+            vae=loaded.vae,
+            latent=latent,
+            video=source,
+            kind="clip",
+            context_frames=CONTEXT,
+            noise_multipliers="0.2",
+        )
+    images = sampled_images(graph, loaded, text, latent)
+    save_stitched(graph, images, "pusa_clip_loop", first=source, loop=True)
+
+
+def loop_from_text(graph: Graph, loaded: Loaded) -> None:
+    text = prompt(
+        graph,
+        loaded,
+        "A waterfall in a green forest pours steadily into a clear pool, mist drifting, the camera stands still.",
+    )
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+    with graph.group("Sampling", 2):
+        # With few steps each must roll further, so that all places are visited.
+        model = graph.add("PusaLoopModel", model=loaded.model, roll_per_step=5 if loaded.family.steps < 10 else 2)
+        sampled = sample(graph, loaded, text, latent, model=model)
+        images = graph.add("PusaLoopDecode", vae=loaded.vae, samples=sampled, kind="rolled")
+    save(graph, images, "pusa_text_loop")
+
+
+def keyframes(graph: Graph, loaded: Loaded) -> None:
+    text = prompt(graph, loaded, "One continuous shot through all pictures, with smooth, natural movement between them.")
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+        first, middle, last = (picture(graph, f"{place} frame") for place in ("First", "Middle", "Last"))
+        two = graph.add("ImageBatch", image1=first, image2=middle)
+        three = graph.add("ImageBatch", image1=two, image2=last)
+        latent = graph.add(
+            "PusaKeyframes",
+            vae=loaded.vae,
+            latent=latent,
+            images=three,
+            spacing="even",
+            noise_multipliers="0.2",
+        )
+    save(graph, sampled_images(graph, loaded, text, latent), "pusa_keyframes")
+
+
+def long_video(graph: Graph, loaded: Loaded) -> None:
+    first, avoid = prompt(
+        graph, loaded, "A small boat drifts down a calm river through a misty valley in the early morning."
+    )
+    with graph.group("Later prompt", 1):
+        later = graph.add(
+            "CLIPTextEncode",
+            title="What to show later",
+            color=GREEN,
+            clip=loaded.clip,
+            text="The small boat drifts on, the mist lifts and warm sunlight falls on the river and the hills.",
+        )
+        start = graph.add("PusaPromptTime", title="First prompt from here", conditioning=first, start_seconds=0.0)
+        prompts = graph.add(
+            "PusaPromptTime", title="Later prompt from here", conditioning=later, start_seconds=5.0, earlier=start
+        )
+    with graph.group("First frame", 1):
+        begin = picture(graph, "First frame")
+    with graph.group("Sampling", 2):
+        video = graph.add(
+            "PusaLongVideo",
+            model=loaded.model,
+            positive=prompts,
+            negative=avoid,
+            vae=loaded.vae,
+            start=begin,
+            width=WIDTH,
+            height=HEIGHT,
+            duration=15.0,
+            window=LENGTH,
+            overlap=CONTEXT,
+            steps=loaded.family.steps,
+            cfg=loaded.family.cfg,
+        )
+        graph.add("PreviewAny", title="Report of the windows", source=video.out("report"))
+
+
+def chained_long_video(graph: Graph, loaded: Loaded) -> None:
+    text = prompt(
+        graph, loaded, "A small boat drifts down a calm river through a misty valley in the early morning."
+    )
+    with graph.group("Frames of window 1", 1):
+        latent = empty_video(graph)
+        start = graph.add(
+            "PusaConditionFrames",
+            vae=loaded.vae,
+            latent=latent,
+            images=picture(graph, "First frame"),
+            positions="0",
+            noise_multipliers="0.2",
+        )
+    with graph.group("Window 1", 2):
+        sampled = sample(graph, loaded, text, start)
+        first = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
+    with graph.group("Window 2 continues window 1", 2):
+        more = graph.add(
+            "PusaConditionVideo",
+            vae=loaded.vae,
+            latent=latent,
+            video=first,
+            task="extend",
+            context_frames=CONTEXT,
+            noise_multipliers="0..0.2",
+        )
+        sampled = sample(graph, loaded, text, more, seed=1)
+        second = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
+        shared = graph.add(
+            "ImageFromBatch",
+            title="Last frames of window 1",
+            image=first,
+            batch_index=LENGTH - CONTEXT,
+            length=CONTEXT,
+        )
+        matched = graph.add("PusaColorMatch", images=second, reference=shared, matched_frames=CONTEXT)
+    with graph.group("Video", 3):
+        joined = graph.add("PusaStitch", generated=matched, first=first, overlap_frames=CONTEXT)
+        graph.add("SaveVideo", video=joined, filename_prefix="video/pusa_chained")
+    with graph.group("Do the colours drift?", 3):
+        drift = graph.add("PusaColorDrift", images=joined.out("images"), window=LENGTH, overlap=CONTEXT)
+        graph.add("PreviewImage", images=drift.out("plot"))
+        graph.add("PreviewAny", title="Drift in figures", source=drift.out("report"))
+
+
+TWO_EXPERTS = (WAN22, WAN22_LIGHTX2V)
 
 
 @dataclass(frozen=True)
@@ -312,6 +568,116 @@ TASKS = (
             "are refused; Vectorized Timestep Sampler has its own versions of euler_ancestral and lcm.",
         ),
         (WAN22,),
+    ),
+    Task(
+        "video extension",
+        extension,
+        "Goes on where your clip ends, and saves clip and new frames as one video with its sound.",
+        (
+            "**Clip**: choose your video. Any frame rate: it is brought to 16 a second.",
+            "**What to show**: say how the clip goes on.",
+            "**noise_multipliers**: one per latent frame of the 13 shared frames. Less keeps the movement closer to the "
+            "clip's, more (up to 0, 0.3, 0.5, 0.7) changes more freely.",
+            "For a longer video load the result and run again, or take the long video workflow.",
+        ),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "video prepend",
+        prepend,
+        "Makes what comes before your clip, and saves both as one video.",
+        (
+            "**Clip**: choose your video.",
+            "**What to show**: say what happens before it.",
+            "**noise_multipliers**: less keeps closer to the clip's first frames.",
+        ),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "video completion",
+        completion,
+        "Keeps latent frames of your clip in place and makes the rest anew.",
+        (
+            "**Clip**: choose a video of five seconds or more; what is behind the first 81 frames (at 16 a second) is "
+            "not used.",
+            "**positions**: latent frames to keep; 0 is the first, -1 the last four frames. 0, 1, 2, -3, -2, -1 keeps "
+            "nine frames at the start and twelve at the end.",
+            "**noise_multipliers**: 0.3 is the authors' value; 0 keeps the frames exactly.",
+        ),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "transition between clips",
+        transition,
+        "Makes the way from the end of one clip to the start of another, and saves all three as one video.",
+        (
+            "**First clip** and **Second clip**: choose two videos.",
+            "**What to show**: say how the first scene becomes the second.",
+            "**noise_multipliers**: more lets the new frames leave the clips' movement earlier.",
+        ),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "loop from a picture",
+        loop_from_picture,
+        "A video that begins and ends with your picture, for endless play.",
+        ("**First frame**: choose your picture.", WRITE_PROMPT, "**noise_multipliers**: for the start and for the end."),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "loop from a clip",
+        loop_from_clip,
+        "Leads from the end of your clip back to its start, so that it plays without end.",
+        ("**Clip**: choose your video.", "**What to show**: say how it comes back to its beginning."),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "loop from text",
+        loop_from_text,
+        "A loop from words alone: at each step the video is turned along time, so that end and start grow together.",
+        (
+            WRITE_PROMPT + " Choose a movement that can go on for ever: water, wind, walking in place.",
+            "**roll_per_step**: latent frames by which it is turned from step to step; with few steps more.",
+        ),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "keyframes",
+        keyframes,
+        "Spreads your pictures over the video and makes what lies between.",
+        (
+            "**First frame**, **Middle frame**, **Last frame**: choose your pictures. For more of them add Batch Images.",
+            "**What to show**: say how one picture becomes the next.",
+            "**spacing**: even, or times of your own in seconds or frames.",
+        ),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "long video",
+        long_video,
+        "A video of any length, made window by window; finished windows lie on the disk at once.",
+        (
+            "**First frame**: choose your picture, or remove the link to begin from words alone.",
+            "**duration**: seconds of the whole video.",
+            "**What to show** and **What to show later**: from **start_seconds** on each prompt holds.",
+            "**noise_multipliers**: of the frames that a window takes over, oldest first. Less keeps the movement, more "
+            "keeps it from freezing.",
+            "After a cancel, queue again with the same seed: it goes on where it ended.",
+        ),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "long video step by step",
+        chained_long_video,
+        "Two windows with every part in sight: condition, sample, match colours, join. Copy the second window's group "
+        "for a third.",
+        (
+            "**First frame**: choose your picture.",
+            WRITE_PROMPT,
+            "**Color Match**: brings the second window's colours to those of the frames it continues.",
+            "**Color Drift Report**: Delta E of 1 is just visible side by side, 5 is plainly another colour.",
+        ),
+        TWO_EXPERTS,
     ),
 )
 

@@ -1,0 +1,191 @@
+"""The shipped workflow files: made by their recipes, consistent in themselves, true about files and folders."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from devtools.node_ids import node_ids
+from devtools.workflows.__main__ import workflow_files
+from devtools.workflows.demo_zoo import DEMO_FILES, demo_version
+from devtools.workflows.export import PACK_VERSION
+from devtools.workflows.node_types import NODE_TYPES
+from devtools.workflows.recipes import all_workflows
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("workflows", "workflows/api", "demo/workflows", "demo/workflows/api")
+GRAPHS = {graph.title: graph for graph in all_workflows()}
+DEMOS = {graph.title: demo_version(graph) for graph in GRAPHS.values()}
+UI_FILES = sorted([*(ROOT / "workflows").glob("*.json"), *(ROOT / "demo" / "workflows").glob("*.json")])
+TEMPLATE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
+MODEL_FOLDERS = {"diffusion_models", "text_encoders", "vae", "loras"}
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(params=UI_FILES, ids=lambda path: path.stem)
+def ui_file(request) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def workflow(ui_file) -> dict:
+    return read(ui_file)
+
+
+def real_nodes(workflow: dict) -> list[dict]:
+    return [node for node in workflow["nodes"] if node["type"] != "MarkdownNote"]
+
+
+def test_every_committed_file_is_what_its_recipe_makes():
+    expected = workflow_files()
+    committed = {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+        for folder in FOLDERS
+        for path in (ROOT / folder).glob("*.json")
+    }
+    assert committed.keys() == expected.keys(), "run `python -m devtools.workflows`"
+    stale = [path for path in expected if committed[path] != expected[path]]
+    assert not stale, "run `python -m devtools.workflows`"
+
+
+def test_comfyui_finds_one_template_folder_with_nothing_else_in_it():
+    assert [name for name in TEMPLATE_FOLDERS if (ROOT / name).exists()] == ["workflows"]
+    others = [
+        path.name
+        for path in (ROOT / "workflows").iterdir()
+        if path.suffix not in {".json", ".jpg"} and path.name != "api"
+    ]
+    assert not others
+
+
+def test_every_node_of_the_pack_is_shown_in_some_shipped_workflow():
+    shown = {node.type for graph in GRAPHS.values() for node in graph.nodes}
+    missing = node_ids(ROOT) - shown
+    assert not missing
+
+
+def test_wan22_image_to_video_needs_at_most_16_nodes():
+    assert len(GRAPHS["Pusa image-to-video (Wan2.2)"].nodes) <= 16
+
+
+def test_links_name_sockets_that_exist_and_know_of_them(workflow):
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    links = {link[0]: link for link in workflow["links"]}
+    assert len(links) == len(workflow["links"])
+    assert workflow["last_link_id"] == max(links)
+    assert workflow["last_node_id"] == max(nodes)
+    for number, source, source_slot, target, target_slot, kind in workflow["links"]:
+        output = nodes[source]["outputs"][source_slot]
+        socket = nodes[target]["inputs"][target_slot]
+        assert number in output["links"]
+        assert socket["link"] == number
+        assert output["type"] == kind
+        assert socket["type"] == "*" or kind in socket["type"].split(","), (nodes[target]["type"], socket)
+    used = [socket["link"] for node in nodes.values() for socket in node["inputs"] if socket["link"] is not None]
+    assert sorted(used) == sorted(links)
+
+
+def test_the_execution_order_puts_sources_first(workflow):
+    order = {node["id"]: node["order"] for node in workflow["nodes"]}
+    assert sorted(order.values()) == list(range(len(order)))
+    assert all(order[source] < order[target] for _, source, _, target, _, _ in workflow["links"])
+
+
+def test_each_node_holds_one_value_per_widget_and_companion(workflow):
+    for node in real_nodes(workflow):
+        widgets = NODE_TYPES[node["type"]].widgets
+        slots = len(widgets) + sum(widget.companion is not None for widget in widgets)
+        assert len(node["widgets_values"]) == slots, node["type"]
+        assert None not in node["widgets_values"], node["type"]
+
+
+def test_the_ui_file_says_the_same_as_its_api_twin(ui_file, workflow):
+    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    prompt = {}
+    for node in real_nodes(workflow):
+        inputs, values = {}, iter(node["widgets_values"])
+        for widget in NODE_TYPES[node["type"]].widgets:
+            inputs[widget.name] = next(values)
+            if widget.companion:
+                next(values)
+        inputs |= {socket["name"]: links[socket["link"]] for socket in node["inputs"] if socket["link"] is not None}
+        prompt[str(node["id"])] = (node["type"], inputs)
+    twin = read(ui_file.parent / "api" / ui_file.name)
+    assert prompt == {id: (node["class_type"], node["inputs"]) for id, node in twin.items()}
+
+
+def test_nodes_say_which_pack_and_version_they_come_from(workflow):
+    for node in real_nodes(workflow):
+        properties = node["properties"]
+        assert properties["Node name for S&R"] == node["type"]
+        ours = node["type"].startswith("Pusa")
+        assert properties["cnr_id"] == ("pusa" if ours else "comfy-core")
+        assert re.fullmatch(r"\d+\.\d+\.\d+", properties["ver"])
+
+
+def test_the_version_written_into_the_files_is_the_packs():
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert re.search(r'^version = "(.+)"', pyproject, re.MULTILINE)[1] == PACK_VERSION
+
+
+def test_every_published_file_can_be_offered_for_download(workflow):
+    for node in real_nodes(workflow):
+        for file in node["properties"].get("models", []):
+            assert file["name"] in node["widgets_values"]
+            assert file["url"].startswith("https://huggingface.co/")
+            assert file["url"].endswith("/" + file["name"])
+            assert file["name"].endswith(".safetensors")
+            assert file["directory"] in MODEL_FOLDERS
+
+
+@pytest.mark.parametrize("title", GRAPHS)
+def test_every_loader_of_a_shipped_workflow_says_where_its_file_comes_from(title):
+    workflow = read(ROOT / "workflows" / f"{title}.json")
+    for node in real_nodes(workflow):
+        named = {value for value in node["widgets_values"] if str(value).endswith(".safetensors")}
+        assert named == {file["name"] for file in node["properties"].get("models", [])}
+
+
+@pytest.mark.parametrize("title", GRAPHS)
+def test_the_notes_link_every_file_and_name_its_folder(title):
+    graph = GRAPHS[title]
+    text = "\n".join(text for _, text in graph.notes)
+    for file in graph.model_files:
+        assert f"[{file.name}]({file.url})" in text
+        assert f"**models/{file.directory}**" in text
+
+
+def test_files_of_one_folder_have_names_of_their_own():
+    everything = {file for graph in GRAPHS.values() for file in graph.model_files}
+    assert len({(file.directory, file.name) for file in everything}) == len(everything)
+    assert everything <= DEMO_FILES.keys() | {file for file in everything if file.directory == "text_encoders"}
+
+
+@pytest.mark.parametrize("title", DEMOS)
+def test_a_demo_differs_from_its_workflow_only_in_files_sizes_and_text(title):
+    published, demo = GRAPHS[title], DEMOS[title]
+    assert not demo.model_files
+    kept = {node.id: node.type for node in published.nodes if node.type not in {"CLIPLoader", "CLIPTextEncode"}}
+    assert {node.id: node.type for node in demo.nodes if node.type != "PusaDemoTextEncode"} == kept
+
+
+def test_no_two_nodes_overlap_and_groups_hold_theirs(workflow):
+    boxes = {
+        node["id"]: (node["pos"][0], node["pos"][1] - 30, node["pos"][0] + node["size"][0], node["pos"][1] + node["size"][1])
+        for node in workflow["nodes"]
+    }
+    for a, one in boxes.items():
+        for b, other in boxes.items():
+            apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+            assert a == b or apart, (a, b)
+    frames = [group["bounding"] for group in workflow["groups"]]
+    notes = {node["id"] for node in workflow["nodes"] if node["type"] == "MarkdownNote"}
+    for id, (left, top, right, bottom) in boxes.items():
+        inside = [
+            x <= left and y <= top and right <= x + width and bottom <= y + height for x, y, width, height in frames
+        ]
+        assert sum(inside) == (0 if id in notes else 1)

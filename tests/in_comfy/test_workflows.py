@@ -1,0 +1,129 @@
+"""Every workflow against a real ComfyUI: its node facts, its validator, and a run on small models."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from devtools.workflows import demo_zoo
+from devtools.workflows.export import api_prompt
+from devtools.workflows.node_types import NODE_TYPES, facts_of
+from devtools.workflows.recipes import all_workflows
+from support import tiny_wan
+from support.video_files import steady, write_video
+
+ROOT = Path(__file__).resolve().parents[2]
+FACTS = json.loads((ROOT / "devtools" / "workflows" / "node_types.json").read_text(encoding="utf-8"))
+GRAPHS = {graph.title: graph for graph in all_workflows()}
+
+
+@pytest.fixture(scope="module")
+def published_names(models) -> None:
+    """An empty file of every published name in its models folder, as the validator reads only names."""
+    import folder_paths
+
+    for graph in GRAPHS.values():
+        for file in graph.model_files:
+            folder = models / file.directory
+            if not folder.is_dir():
+                folder.mkdir()
+                folder_paths.add_model_folder_path(file.directory, str(folder), is_default=True)
+            (folder / file.name).touch()
+
+
+@pytest.fixture
+def input_files(tmp_path) -> Iterator[None]:
+    """ComfyUI's input folder with the names that the shipped workflows load."""
+    import folder_paths
+
+    before = folder_paths.get_input_directory()
+    folder_paths.set_input_directory(str(tmp_path))
+    for graph in GRAPHS.values():
+        for node in graph.nodes:
+            if node.type in ("LoadImage", "LoadVideo"):
+                (tmp_path / next(iter(node.inputs.values()))).touch()
+    yield
+    folder_paths.set_input_directory(before)
+
+
+def read_prompt(title: str) -> dict:
+    return json.loads((ROOT / "workflows" / "api" / f"{title}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def demo_models(models) -> None:
+    """The zoo's files where it is complete; otherwise tiny random ones under the same names."""
+    import comfy.ldm.wan.vae
+
+    zoo = {path.name for path in (ROOT / "demo" / "models").rglob("*.safetensors")}
+    if set(demo_zoo.DEMO_FILES.values()) <= zoo:
+        return
+    for seed, (published, name) in enumerate(demo_zoo.DEMO_FILES.items(), 20):
+        if published.directory == "diffusion_models":
+            weights = tiny_wan.weights(seed)
+        elif published.directory == "loras":
+            weights = tiny_wan.lora(seed)
+        else:
+            weights = {
+                key: torch.randn(value.shape, generator=torch.Generator().manual_seed(seed)) * 0.05
+                for key, value in comfy.ldm.wan.vae.WanVAE(dim=8, z_dim=16).state_dict().items()
+            }
+        save_file(weights, models / published.directory / name)
+
+
+@pytest.fixture(scope="module")
+def demo_inputs(server) -> None:
+    """Pictures and clips under the names that the demo workflows load."""
+    for number, name in enumerate(sorted(set(demo_zoo.DEMO_INPUTS.values()))):
+        target = server.input_folder / name
+        if name.endswith(".png"):
+            Image.new("RGB", (64, 64), (200, 40 * number, 90)).save(target)
+        else:
+            write_video(target, steady(48), width=64, height=64)
+
+
+@pytest.mark.server
+def test_what_is_known_about_node_types_is_what_the_server_says(server):
+    info = server.object_info()
+    assert {name: facts_of(info[name]) for name in FACTS} == FACTS, "run `python -m devtools.workflows learn`"
+
+
+@pytest.mark.parametrize("title", GRAPHS)
+def test_the_servers_validator_accepts_every_api_prompt(title, pack, published_names, input_files):
+    import execution
+
+    valid, error, _, node_errors = asyncio.run(execution.validate_prompt("test", read_prompt(title), None))
+    assert valid, error
+    assert not node_errors
+
+
+@pytest.mark.server
+def test_every_choice_in_the_workflows_is_one_that_its_node_offers(server, published_names):
+    info = server.object_info()
+    for graph in GRAPHS.values():
+        for node in graph.nodes:
+            if node.type in ("LoadImage", "LoadVideo"):
+                continue
+            sections = info[node.type]["input"]
+            specs = {**sections.get("required", {}), **sections.get("optional", {})}
+            for name, input in NODE_TYPES[node.type].inputs.items():
+                if input.type == "COMBO":
+                    kind, *rest = specs[name]
+                    choices = kind if isinstance(kind, list) else rest[0]["options"]
+                    value = node.inputs[name]
+                    assert getattr(value, "name", value) in choices, (graph.title, node.type, name)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("title", GRAPHS)
+def test_the_demo_version_of_every_workflow_runs(title, server, demo_models, demo_inputs):
+    demo = demo_zoo.demo_version(GRAPHS[title])
+    run = server.run(api_prompt(demo))
+    videos = [path for path in server.files(run) if path.suffix == ".mp4"]
+    assert videos, run.outputs
+    assert all(path.stat().st_size > 1000 for path in videos)
