@@ -1,14 +1,12 @@
-"""Line charts and contact sheets for the zoo's reports, drawn with Pillow."""
+"""Line charts for the zoo's logs and reports, drawn with Pillow."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from ..pusa_core.drawing import GRID, INK, Canvas
 
@@ -89,31 +87,3 @@ def beside(pictures: Sequence[Image.Image]) -> Image.Image:
         sheet.paste(picture, (x, 0))
         x += picture.width
     return sheet
-
-
-def contact_sheet(rows: Mapping[str, Tensor], columns: int = 9, scale: int = 2, label_width: int = 250) -> Image.Image:
-    """One labelled row a clip, evenly spaced frames from first to last.
-
-    rows: label -> [3, T, H, W] in [-1, 1]; lines of a label are separated by a newline. columns: frames shown.
-    """
-    frames, height, width = next(iter(rows.values())).shape[1:]
-    cell_width, cell_height = width * scale + 4, height * scale + 4
-    canvas = Canvas(label_width + columns * cell_width, len(rows) * cell_height + 24)
-    shown = [round(i * (frames - 1) / (columns - 1)) for i in range(columns)]
-    for column, frame in enumerate(shown):
-        canvas.text(label_width + (column + 0.5) * cell_width, 12, f"frame {frame}")
-    for row, (label, clip) in enumerate(rows.items()):
-        top = 24 + row * cell_height
-        lines = label.split("\n")
-        for number, line in enumerate(lines):
-            canvas.text(label_width - 8, top + cell_height / 2 + (number - (len(lines) - 1) / 2) * 18, line, anchor="rm")
-        for column, frame in enumerate(shown):
-            canvas.picture.paste(_picture(clip[:, frame], scale), (label_width + column * cell_width, top))
-    return canvas.picture
-
-
-def _picture(frame: Tensor, scale: int) -> Image.Image:
-    """[3, H, W] in [-1, 1] as a picture, enlarged without smoothing."""
-    pixels = ((frame.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    picture = Image.fromarray(pixels)
-    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)

@@ -49,6 +49,7 @@ def publish(runs: Path, models: Path) -> list[str]:
         path = models / name
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({key: value.contiguous() for key, value in weights.items()}, path, metadata={"format": "pt"})
+        path.chmod(0o644)  # save_file lets only its owner read
     return missing
 
 
@@ -56,7 +57,7 @@ def _weights(name: str, runs: Path) -> dict[str, Tensor]:
     if name == VAE_FILE:
         vae = trained_vae(runs)
         match_latent_statistics(vae, *latent_statistics(runs))
-        return {key: value.half() for key, value in vae.state_dict().items()}
+        return _bfloat16(vae.state_dict())
     if name in DIT_FILES:
         plan, dtype = DIT_FILES[name]
         return {key: _small(value, dtype) for key, value in finished_model(plan, runs).items()}
