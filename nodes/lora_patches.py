@@ -45,6 +45,10 @@ class PairOnDisk(LoRAAdapter):
         up, down = (file.read(key) for key in change.keys)
         return (up, down, change.alpha, None, None, None)
 
+    @weights.setter
+    def weights(self, tensors: tuple[Any, ...]) -> None:
+        self.source = tensors  # as code does that copies an adapter to move it to a device
+
 
 class DiffOnDisk(WeightAdapterBase):
     """A whole difference, read from the file when a weight is computed: weight + strength * diff."""
@@ -62,6 +66,10 @@ class DiffOnDisk(WeightAdapterBase):
             return self.source
         file, change = self.source
         return (file.read(change.keys[0]),)
+
+    @weights.setter
+    def weights(self, tensors: tuple[Tensor, ...]) -> None:
+        self.source = tensors
 
     def calculate_weight(
         self,

@@ -13,21 +13,12 @@ PUSA, LIGHTX2V = "Pusa", "LightX2V"
 
 SPOKEN = {WAN21: "Wan2.1", HIGH_NOISE: "high-noise", LOW_NOISE: "low-noise"}
 
+_NOT_NOISE = r"(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def|motion|v?ram|dynamic)(?![a-z]))"
+"""After "high" or "low": the rest of another word, or a word that makes it speak of something else."""
+
 NAME_PATTERNS = (
-    (
-        HIGH_NOISE,
-        re.compile(
-            r"(?<![a-z])high(?:[ _.-]?noise)?(?![a-z]|[ _.-]?(?:res|qual|detail|fps|def|motion))",
-            re.IGNORECASE,
-        ),
-    ),
-    (
-        LOW_NOISE,
-        re.compile(
-            r"(?<![a-z])low(?:[ _.-]?noise)?(?![a-z]|[ _.-]?(?:res|qual|detail|fps|vram|motion))",
-            re.IGNORECASE,
-        ),
-    ),
+    (HIGH_NOISE, re.compile(rf"(?<![a-z])high(?:[ _.-]?noise|{_NOT_NOISE})", re.IGNORECASE)),
+    (LOW_NOISE, re.compile(rf"(?<![a-z])low(?:[ _.-]?noise|{_NOT_NOISE})", re.IGNORECASE)),
 )
 METADATA_PATTERNS = (
     # prose may say "high quality": only the whole term counts
