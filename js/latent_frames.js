@@ -10,11 +10,11 @@ export const VIDEO_FRAME = "video frame";
 export class PusaError extends Error {}
 
 /**
- * Latent frames of a video: 1 -> 1, 5 -> 2, 81 -> 21.
+ * Latent frames of a video: 1 -> 1, 5 -> 2, 81 -> 21; up to 3 frames at the end are left over.
  * @param {number} length pixel frames, >= 1
  */
 export function latentFrameCount(length) {
-  return Math.floor((length + STRIDE - 2) / STRIDE) + 1;
+  return Math.floor((length - 1) / STRIDE) + 1;
 }
 
 /**
@@ -67,8 +67,8 @@ export function positionCount(latentFrames, unit) {
 export function resolvePosition(position, latentFrames, unit = LATENT_FRAME) {
   const count = positionCount(latentFrames, unit);
   if (position < -count || position >= count) {
-    const reach = position >= 0 ? position + 1 : -position;
-    const needed = videoLength(unit === VIDEO_FRAME ? latentFrameCount(reach) : reach);
+    const last = position >= 0 ? position : -position - 1;
+    const needed = videoLength((unit === VIDEO_FRAME ? latentFrameOf(last) : last) + 1);
     throw new PusaError(
       `Position ${position} is outside this latent of ${count} ${unit}s. ` +
         `Use ${-count} to ${count - 1}, or set the video length to ${needed} or more.`,

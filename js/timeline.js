@@ -24,7 +24,7 @@ const timelines = new Set();
 
 /**
  * Which handle had the focus when the user undid something: the graph is then built anew, the focus would be lost.
- * @type {{id: unknown, index: number} | null}
+ * @type {{id: unknown, index: number, from: InjectorTimeline} | null}
  */
 let focusBeforeUndo = null;
 
@@ -45,7 +45,7 @@ class InjectorTimeline {
       wheel: (event) => this.wheel(event),
     });
     this.view.element.addEventListener("keydown", (event) => {
-      if ((event.ctrlKey || event.metaKey) && /^[zy]$/i.test(event.key)) focusBeforeUndo = { id: node.id, index: this.view.selected };
+      if ((event.ctrlKey || event.metaKey) && /^[zy]$/i.test(event.key)) focusBeforeUndo = { id: node.id, index: this.view.selected, from: this };
     });
   }
 
@@ -64,7 +64,7 @@ class InjectorTimeline {
       this.shown = shown;
       this.view.show(picture);
     }
-    if (focusBeforeUndo?.id === this.node.id && this.view.element.isConnected) {
+    if (focusBeforeUndo && focusBeforeUndo.id === this.node.id && focusBeforeUndo.from !== this && this.view.element.isConnected) {
       this.view.focus(focusBeforeUndo.index);
       focusBeforeUndo = null;
     }

@@ -230,7 +230,7 @@ export class TimelineView {
     known.forEach(({ address, index }, i) => {
       const [image, number] = cards[i].children;
       if (image.getAttribute("src") !== address) image.setAttribute("src", address);
-      image.setAttribute("alt", `Picture of condition ${index + 1}`);
+      image.setAttribute("alt", "");
       say(/** @type {HTMLElement} */ (number), String(index + 1));
       cards[i].style.left = `${slots[i] * 100}%`;
     });

@@ -1,0 +1,112 @@
+// A real ComfyUI server and its page in a real browser, for the tests of this folder.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+import { python } from "../js/python.js";
+
+/** @typedef {import("playwright-core").Page} Page */
+
+/** Milliseconds that a page may take on a busy machine. */
+export const PATIENCE = 120_000;
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+/** What the page of a bare ComfyUI complains about by itself: no network, settings of unknown id, leaving a subgraph, no user.css yet. */
+const NOT_OURS = [/api\.comfy\.org/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/];
+
+/** Starts ComfyUI, or takes the one that PUSA_SERVER names. */
+export async function startServer() {
+  if (process.env.PUSA_SERVER) return { url: process.env.PUSA_SERVER, stop: async () => {} };
+  const process_ = spawn(python, ["tests/browser/serve.py"], { cwd: ROOT, stdio: ["pipe", "pipe", "inherit"] });
+  const ended = new Promise((resolve) => process_.once("exit", resolve));
+  const line = await new Promise((resolve, reject) => {
+    process_.stdout.once("data", (data) => resolve(String(data)));
+    void ended.then((code) => reject(new Error(`serve.py ended with ${code} before ComfyUI answered`)));
+  });
+  const stop = async () => {
+    process_.stdin.end();
+    await ended;
+  };
+  return { url: /** @type {string} */ (JSON.parse(line).url), stop };
+}
+
+/** Starts the browser with an empty profile. */
+export async function startBrowser() {
+  const executablePath = process.env.PUSA_BROWSER ?? "/usr/bin/chromium";
+  const profile = mkdtempSync(join(tmpdir(), "pusa-browser-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath,
+    headless: true,
+    args: QUIET,
+    viewport: { width: 1400, height: 900 },
+  });
+  const stop = async () => {
+    await context.close();
+    rmSync(profile, { recursive: true, force: true });
+  };
+  return { context, stop };
+}
+
+/**
+ * Opens ComfyUI and waits until its graph can be used.
+ * @param {import("playwright-core").BrowserContext} context
+ * @param {string} url
+ * @param {Record<string, unknown>} [settings] by id
+ * @returns {Promise<{page: Page, errors: string[]}>} `errors` grows with what the page's console complains about
+ */
+export async function openComfy(context, url, settings = {}) {
+  const chosen = { "Comfy.TutorialCompleted": true, "Comfy.Workflow.ShowMissingModelsWarning": false, "Comfy.VueNodes.Enabled": false, "Comfy.Locale": "en", ...settings };
+  for (const [id, value] of Object.entries(chosen)) {
+    const answer = await fetch(`${url}/settings/${id}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+    if (!answer.ok) throw new Error(`setting ${id}: ${answer.status}`);
+  }
+  const page = await context.newPage();
+  /** @type {string[]} */
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(`${error.message}\n${error.stack}`));
+  page.on("console", (message) => {
+    const text = `${message.text()} (${message.location().url})`;
+    if (message.type() === "error" && !NOT_OURS.some((pattern) => pattern.test(text))) errors.push(text);
+  });
+  page.setDefaultTimeout(PATIENCE);
+  await page.goto(url, { timeout: PATIENCE });
+  await ready(page);
+  return { page, errors };
+}
+
+/** @param {Page} page */
+export async function ready(page) {
+  await page.waitForFunction(() => window.app?.extensionManager?.setting && window.app?.graph && window.LiteGraph?.registered_node_types?.PusaSampler, null, { timeout: PATIENCE });
+  await page.waitForFunction(() => !document.querySelector(".p-blockui-mask"), null, { timeout: PATIENCE });
+}
+
+/**
+ * Loads a workflow in UI format, as the templates do.
+ * @param {Page} page
+ * @param {unknown} workflow
+ */
+export async function load(page, workflow) {
+  await page.evaluate(async (graph) => {
+    await window.app.loadGraphData(graph, true, true);
+  }, workflow);
+  await settle(page);
+}
+
+/**
+ * Waits until what was done is drawn.
+ * @param {Page} page
+ */
+export async function frames(page) {
+  await page.evaluate(() => new Promise((resolve) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(resolve)), 30)));
+}
+
+/**
+ * Waits until our own clock has come round: some changes come with no event.
+ * @param {Page} page
+ */
+export async function settle(page) {
+  await page.waitForTimeout(350);
+  await frames(page);
+}

@@ -1,0 +1,26 @@
+"""Runs a ComfyUI with the pack and the demo's models in a folder of its own, says where, and ends when its input closes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from devtools import environment
+from devtools.comfy_server import ComfyServer
+
+found = environment.ensure()
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+with ComfyServer(
+    comfyui=found.comfyui,
+    python=found.python,
+    pack=ROOT,
+    other_packs={"ComfyUI-Pusa-Demo": ROOT / "demo" / "nodes"},
+    model_folders=[ROOT / "demo" / "models"],
+) as server:
+    subprocess.run([found.python, "-m", "demo.inputs", server.input_folder], cwd=ROOT, check=True)
+    print(json.dumps({"url": server.url, "base": str(server.base)}), flush=True)
+    sys.stdin.read()

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { clipPositions } from "../../js/clip_positions.js";
+import * as frames from "../../js/latent_frames.js";
+import { flowSigmas, frameTimesteps, highNoiseSteps } from "../../js/schedule.js";
+import { pythonValues } from "./python.js";
+
+const said = pythonValues("tests/js/python_values.py");
+
+/**
+ * What a function returns, or the sentence it refuses with.
+ * @param {() => unknown} act
+ */
+function outcome(act) {
+  try {
+    return { value: act() };
+  } catch (error) {
+    if (error instanceof frames.PusaError) return { error: error.message };
+    throw error;
+  }
+}
+
+/**
+ * @param {number[]} ours
+ * @param {number[]} theirs
+ * @param {number} tolerance
+ */
+function close(ours, theirs, tolerance) {
+  assert.equal(ours.length, theirs.length);
+  ours.forEach((value, i) => assert.ok(Math.abs(value - theirs[i]) <= tolerance, `${value} is not ${theirs[i]}`));
+}
+
+describe("the browser says what pusa_core says", () => {
+  test("about the number of latent frames", () => {
+    for (const [length, count] of said.lengths) assert.equal(frames.latentFrameCount(length), count);
+  });
+
+  test("about the video frames of a latent frame", () => {
+    for (const [n, length, first, holder] of said.latent) {
+      assert.deepEqual([frames.videoLength(n + 1), frames.firstPixelFrame(n), frames.latentFrameOf(n)], [length, first, holder]);
+      assert.equal(frames.latentFrameOf(frames.lastPixelFrame(n)), n);
+    }
+  });
+
+  test("about every way to type positions, right or wrong", () => {
+    for (const [text, expected] of said.positions) assert.deepEqual(outcome(() => frames.parsePositions(text)), expected);
+  });
+
+  test("about every way to type multipliers, right or wrong", () => {
+    for (const [text, count, expected] of said.multipliers) {
+      const ours = outcome(() => frames.parseMultipliers(text, count));
+      assert.equal(ours.error, expected.error);
+      if (expected.value) close(/** @type {number[]} */ (ours.value), expected.value, 1e-12);
+    }
+  });
+
+  test("about the frame a position means", () => {
+    for (const [position, count, unit, expected] of said.resolved) {
+      assert.deepEqual(outcome(() => frames.resolvePosition(position, count, unit)), expected);
+    }
+  });
+
+  test("about the timesteps of every step and the expert that sees them", () => {
+    for (const [[steps, shift, denoise], expected] of said.schedules) {
+      const sigmas = flowSigmas(steps, shift, denoise);
+      close(sigmas, expected.sigmas, 1e-6);
+      frameTimesteps(sigmas, [0, 0.2, 0.5, 1]).forEach((row, i) => close(row, expected.timesteps[i], 1e-3));
+      assert.deepEqual([0, 0.625, 0.875, 0.9, 1].map((boundary) => highNoiseSteps(sigmas, boundary)), expected.high);
+    }
+  });
+
+  test("about where a clip goes", () => {
+    for (const [[task, count, context], expected] of said.clips) {
+      assert.deepEqual(outcome(() => clipPositions(task, count, context)), expected);
+    }
+  });
+});
