@@ -52,7 +52,7 @@ OTHER_MODELS = (
 IMAGE_LAYERS = re.compile(r"(?:k_img|v_img|norm_k_img|img_emb)")
 BLOCK = re.compile(r"^blocks\.(\d+)\.")
 WHOLE_MODEL_KEY = re.compile(
-    r"(?:^|\.)(?:blocks\.\d+\.\S+|patch_embedding|head\.head)\.(?:weight|bias|modulation)$"
+    r"(?:^|\.)(?:blocks\.\d+(?:\.\S+)?|patch_embedding|head\.head)\.(?:weight|bias|modulation)$"
 )
 
 

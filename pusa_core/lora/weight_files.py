@@ -183,9 +183,9 @@ def shorten(key: str, limit: int = 100) -> str:
 def _open_safetensors(path: str) -> SafetensorsFile:
     name, stamp = Path(path).name, FileStamp.of(path)
     with open(path, "rb") as raw:
-        start = raw.read(9)
-    header_bytes = int.from_bytes(start[:8], "little")
-    if len(start) < 9 or start[8:] != b"{" or header_bytes > stamp.size - 8:
+        header_bytes = int.from_bytes(raw.read(8), "little")
+        header = raw.read(min(header_bytes, MAX_HEADER_BYTES))
+    if not header.startswith(b"{") or header_bytes > stamp.size - 8:
         raise PusaError(
             f"{name} is not a safetensors file, or only part of one ({stamp.size} bytes). "
             "A web page saved under this name is a common cause. Download it again and compare the size."
@@ -195,12 +195,11 @@ def _open_safetensors(path: str) -> SafetensorsFile:
             f"{name} begins with a table of contents of {header_bytes / 2**20:.0f} MiB; a Wan LoRA's is below 1 MiB. "
             "This is not a LoRA. Choose another file."
         )
+    _require_key_count(name, header.count(b'"data_offsets"'))  # counted before they are read
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            keys = list(file.keys())
-            _require_key_count(name, len(keys))
             tensors = {}
-            for key in keys:
+            for key in file.keys():  # noqa: SIM118 (a safe_open is no mapping)
                 view = file.get_slice(key)
                 tensors[key] = TensorInfo(tuple(view.get_shape()), SAFETENSORS_DTYPES.get(view.get_dtype()))
             return SafetensorsFile(path, stamp, dict(file.metadata() or {}), tensors)
