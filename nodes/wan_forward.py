@@ -1,0 +1,205 @@
+"""A forward of Wan's blocks for timesteps by latent frame: modulation is broadcast, never copied to the tokens.
+
+Object patches `diffusion_model.blocks.<i>.forward` of a clone. ComfyUI's own forward stays wherever this one is not known to
+give the same bits: another model or block class, another signature, names in its code that are not known here, a forward
+that somebody else replaced, or a small trial block on which the two differ.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from types import CodeType, MethodType
+from typing import Any
+
+import comfy.ldm.wan.model
+import comfy.model_management
+import comfy.ops
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ..pusa_core.modulation import fits, gated, modulated
+
+logger = logging.getLogger("ComfyUI-Pusa")
+
+PARAMETERS = ("self", "x", "e", "freqs", "context", "context_img_len", "transformer_options")
+"""What WanAttentionBlock.forward takes, 0.3.64 to 0.12."""
+
+KNOWN_WORDS = frozenset(
+    "torch addcmul comfy model_management cast_to repeat_e modulation ndim dtype device chunk unbind unsqueeze contiguous "
+    "dim self_attn cross_attn norm1 norm2 norm3 ffn context_img_len transformer_options get patches attn2_patch x".split()
+)
+"""Names and strings in its code, 0.3.64 to 0.12. A new one means it does something this forward may not do."""
+
+
+def by_frame_forward(
+    block: Any,
+    x: Tensor,
+    e: Tensor,
+    freqs: Tensor,
+    context: Tensor,
+    context_img_len: int | None = 257,
+    transformer_options: dict[str, Any] | None = None,
+) -> Tensor:
+    """WanAttentionBlock.forward of ComfyUI for modulation by latent frame, in place where autograd is off.
+
+    x: [B, L, C]; e: [B, F, 6, C]; freqs, context: passed on. Returns a new [B, L, C]; x is left as it is. What is not F
+    frames of equally many tokens, and patches inside the block, go to ComfyUI's forward.
+    """
+    options = transformer_options or {}
+    if (
+        e.ndim != 4
+        or e.shape[1] == 1
+        or not fits(x.shape[1], e.shape[1])
+        or "attn2_patch" in options.get("patches", {})
+    ):
+        return type(block).forward(
+            block, x, e, freqs, context, context_img_len=context_img_len, transformer_options=options
+        )
+    # what torch.compile makes of it needs no help, and autograd needs the old values
+    in_place = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+    modulation = comfy.model_management.cast_to(block.modulation, dtype=x.dtype, device=x.device)
+    shift_attention, scale_attention, gate_attention, shift_ffn, scale_ffn, gate_ffn = (
+        modulation.unsqueeze(0) + e
+    ).unbind(2)
+
+    x = x.contiguous()
+    update = block.self_attn(
+        modulated(block.norm1(x), shift_attention, scale_attention, in_place),
+        freqs,
+        transformer_options=options,
+    )
+    x = gated(x, update, gate_attention)  # from here on x is ours to write into
+    del update
+    crossed = block.cross_attn(
+        block.norm3(x), context, context_img_len=context_img_len, transformer_options=options
+    )
+    x = x.add_(crossed) if in_place and crossed.dtype == x.dtype else x + crossed
+    del crossed
+    update = block.ffn(modulated(block.norm2(x), shift_ffn, scale_ffn, in_place))
+    return gated(x, update, gate_ffn, in_place)
+
+
+def patch_forward(model: ModelPatcher) -> bool:
+    """Give the blocks of a clone the forward above; False, with one log line, where ComfyUI's own must stay."""
+    unpatch_forward(model)
+    reason = reason_against(model)
+    if reason is not None:
+        _say_once(reason)
+        return False
+    for index, block in enumerate(model.model.diffusion_model.blocks):
+        model.add_object_patch(_name(index), MethodType(by_frame_forward, block))
+    return True
+
+
+def unpatch_forward(model: ModelPatcher) -> None:
+    """Take the forward above out of a clone."""
+    for name, patch in list(model.object_patches.items()):
+        if getattr(patch, "__func__", None) is by_frame_forward:
+            del model.object_patches[name]
+
+
+def has_patched_forward(model: ModelPatcher) -> bool:
+    """Whether any block of this MODEL runs the forward above."""
+    return any(getattr(patch, "__func__", None) is by_frame_forward for patch in model.object_patches.values())
+
+
+def reason_against(model: ModelPatcher) -> str | None:
+    """Why ComfyUI's own forward must stay on this MODEL, None where ours gives the same bits."""
+    wan = model.model.diffusion_model
+    if type(wan) is not comfy.ldm.wan.model.WanModel:
+        return f"{type(wan).__name__} is not the model class it was written for"
+    if is_replaced(wan, "forward_orig"):
+        return "another node pack replaced the model's forward"
+    patched = [
+        name for name in model.object_patches if name == "diffusion_model" or _is_block_or_forward(name)
+    ]
+    if patched:
+        return f"another node patched {patched[0]}"
+    for block in wan.blocks:
+        if is_replaced(block, "forward"):
+            return "another node pack replaced the forward of its blocks"
+        if not (
+            isinstance(block.norm1, torch.nn.LayerNorm) and isinstance(block.norm2, torch.nn.LayerNorm)
+        ):
+            return "its blocks have other norms"
+        if reason := reason_against_blocks(type(block)):
+            return reason
+    return None
+
+
+def is_replaced(module: torch.nn.Module, method: str) -> bool:
+    """Whether somebody set a method of their own on this module or its class (ComfyUI's unpatching leaves the class's own)."""
+    own = vars(module).get(method)
+    function = getattr(type(module), method)
+    replaced_on_class = function.__module__ != type(module).__module__
+    return replaced_on_class or (own is not None and getattr(own, "__func__", None) is not function)
+
+
+@functools.cache
+def reason_against_blocks(block_class: type) -> str | None:
+    """Why blocks of this class keep their own forward, None where ours gives the same bits on a small trial block."""
+    if block_class is not comfy.ldm.wan.model.WanAttentionBlock:
+        return f"{block_class.__name__} is not the block class it was written for"
+    forward = block_class.forward
+    parameters = tuple(inspect.signature(forward).parameters)
+    if parameters != PARAMETERS:
+        return f"this ComfyUI's blocks take {', '.join(parameters[1:])}"
+    if new := sorted(words(forward.__code__) - KNOWN_WORDS):
+        return f"this ComfyUI's blocks use {', '.join(new)}, which it does not know"
+    try:
+        same = agrees_on_a_trial_block(block_class)
+    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as error:
+        return f"a trial block failed ({error})"
+    return None if same else "a trial block gave other bits"
+
+
+def words(code: CodeType) -> set[str]:
+    """Names and strings of a function's code, its docstring and its own variables left out."""
+    strings = {text for text in code.co_consts[1:] if isinstance(text, str)}
+    for text in code.co_consts:
+        if isinstance(text, tuple):  # names of keyword arguments
+            strings.update(part for part in text if isinstance(part, str))
+    return strings | set(code.co_names)
+
+
+def agrees_on_a_trial_block(block_class: type) -> bool:
+    """Whether both forwards give the same bits on a block of width 32, 3 frames of 4 tokens, in float32 and bfloat16."""
+    heads, width, frames, tokens = 2, 32, 3, 12
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    with torch.no_grad():
+        for dtype in (torch.float32, torch.bfloat16):
+            settings = {"operations": comfy.ops.disable_weight_init, "device": "cpu", "dtype": dtype}
+            block = block_class(
+                "t2v_cross_attn", width, 64, heads, cross_attn_norm=True, operation_settings=settings
+            )
+            for parameter in block.parameters():
+                parameter.copy_(draw(*parameter.shape))
+            x, e, context = draw(2, tokens, width), draw(2, frames, 6, width), draw(2, 5, width)
+            freqs = draw(1, tokens, 1, width // heads // 2, 2, 2)
+            given = (x.to(dtype), e.to(dtype), freqs, context.to(dtype))
+            if not torch.equal(block_class.forward(block, *given), by_frame_forward(block, *given)):
+                return False
+    return True
+
+
+def _name(index: int) -> str:
+    return f"diffusion_model.blocks.{index}.forward"
+
+
+def _is_block_or_forward(name: str) -> bool:
+    parts = name.split(".")
+    if name == "diffusion_model.forward_orig":
+        return True
+    return parts[:2] == ["diffusion_model", "blocks"] and (len(parts) == 3 or parts[3:] == ["forward"])
+
+
+@functools.cache
+def _say_once(reason: str) -> None:
+    logger.info("Frame-wise modulation is left to ComfyUI's own forward: %s.", reason)

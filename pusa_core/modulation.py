@@ -1,0 +1,37 @@
+"""Modulation of a DiT block by latent frame: one shift, scale and gate a frame, broadcast over its tokens, copied to none.
+
+ComfyUI's Wan (repeat_e in comfy/ldm/wan/model.py) writes each of the six out for every token, [B, L, C], before it uses
+them; here L is seen as F frames of L / F tokens. The arithmetic and its order are the same, and so are the bits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def modulated(x: Tensor, shift: Tensor, scale: Tensor, in_place: bool = False) -> Tensor:
+    """x * (1 + scale) + shift, by latent frame.
+
+    x: [B, L, C], the tokens of one frame after those of the other; shift, scale: [B, F, C], F divides L. in_place: the
+    result may take x's memory (it does where all have one dtype). Returns [B, L, C].
+    """
+    frames = x.unflatten(1, (shift.shape[1], -1))
+    out = frames if in_place and x.dtype == shift.dtype == scale.dtype else None
+    return torch.addcmul(shift[:, :, None], frames, 1 + scale[:, :, None], out=out).flatten(1, 2)
+
+
+def gated(x: Tensor, update: Tensor, gate: Tensor, in_place: bool = False) -> Tensor:
+    """x + update * gate, by latent frame.
+
+    x, update: [B, L, C]; gate: [B, F, C], F divides L. in_place: as in modulated. Returns [B, L, C].
+    """
+    shape = (gate.shape[1], -1)
+    frames = x.unflatten(1, shape)
+    out = frames if in_place and x.dtype == update.dtype == gate.dtype else None
+    return torch.addcmul(frames, update.unflatten(1, shape), gate[:, :, None], out=out).flatten(1, 2)
+
+
+def fits(tokens: int, frames: int) -> bool:
+    """Whether `tokens` are `frames` latent frames of equally many tokens each."""
+    return 1 <= frames <= tokens and tokens % frames == 0
