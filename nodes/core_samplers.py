@@ -42,6 +42,7 @@ HOLDING = frozenset(OFFERED) - {"euler_ancestral", "lcm"} | {
     "gradient_estimation_cfg_pp",
     "dpm_fast",
     "dpm_adaptive",
+    "exp_heun_2_x0",  # ComfyUI 0.4 and later
 }
 """ComfyUI samplers without fresh noise: scalar sigmas outside, per-frame levels inside, and the equation is the right one."""
 
@@ -69,7 +70,7 @@ STOCHASTIC = frozenset(
         "seeds_3",
         "sa_solver",
         "sa_solver_pece",
-        "exp_heun_2_x0_sde",
+        "exp_heun_2_x0_sde",  # ComfyUI 0.4 and later
     }
 )
 """ComfyUI samplers that add noise by the scalar sigma, which would drown condition frames."""
