@@ -245,5 +245,7 @@ def comfy_audio(audio: Audio | None) -> dict[str, Any] | None:
 
 def _trimmed(video: VideoFromFile) -> bool:
     """Whether a VIDEO shows only part of its file (newer versions of ComfyUI can trim without a new file)."""
-    source = video.get_stream_source()
-    return VideoFromFile(source).get_duration() - video.get_duration() > 1e-3
+    try:
+        return VideoFromFile(video.get_stream_source()).get_duration() - video.get_duration() > 1e-3
+    except ValueError:  # a stream that does not tell how long it is cannot have been trimmed by time
+        return False

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pusa_core.errors import PusaError
+from support.comfy_runs import run_node
 from support.video_files import number_of, steady, write_video
 
 SIZE, LENGTH, LATENT_FRAMES = 32, 33, 9
@@ -115,7 +116,7 @@ def test_a_file_is_read_at_sixteen_frames_a_second_and_fitted(inject, tmp_path):
     from_file, _ = inject(VideoFromFile(str(path)), task="extend", context_frames=13)
     import comfy_extras.nodes_video as core
 
-    decoded = core.GetVideoComponents.execute(VideoFromFile(str(path))).args[0]
+    decoded = run_node(core.GetVideoComponents, VideoFromFile(str(path)))[0]
     nearest = [min(range(29), key=lambda frame: abs(frame / 30 - place / 16)) for place in range(15)]
     by_hand, _ = inject(decoded[nearest], task="extend", context_frames=13)
     torch.testing.assert_close(from_file, by_hand, atol=1e-4, rtol=0)
@@ -125,8 +126,27 @@ def test_an_image_batch_with_a_frame_rate_is_the_same_as_core_create_video(injec
     import comfy_extras.nodes_video as core
 
     clip = moving(40)
-    video = core.CreateVideo.execute(clip, 24.0).args[0]
+    video = run_node(core.CreateVideo, clip, 24.0)[0]
     assert torch.equal(inject(video)[0], inject(clip, frame_rate=24.0)[0])
+
+
+def test_a_trimmed_video_gives_only_what_it_shows(inject, tmp_path):
+    """Newer versions of ComfyUI trim a VIDEO without writing a new file; its stream source is still the whole file."""
+    from comfy_api.input_impl import VideoFromFile
+    from comfy_api.util import VideoComponents
+
+    class Trimmed(VideoFromFile):
+        def get_duration(self):
+            return super().get_duration() / 2
+
+        def get_components(self):
+            whole = super().get_components()
+            return VideoComponents(images=whole.images[:16], audio=None, frame_rate=whole.frame_rate)
+
+    path = write_video(tmp_path / "clip.mp4", steady(32), width=SIZE, height=SIZE)
+    trimmed, _ = inject(Trimmed(str(path)), context_frames=5)
+    first_half, _ = inject(VideoFromFile(str(path)).get_components().images[:16], context_frames=5)
+    assert torch.equal(trimmed, first_half)
 
 
 def test_injectors_chain_and_leave_what_they_were_given_alone(pack, load_tiny_vae):
@@ -220,7 +240,7 @@ def test_stitch_gives_a_video_core_can_save(pack, tmp_path):
         assert sound.shape[-1] / 48000 == pytest.approx(2.0, abs=0.05)
         assert sound[..., :40000].abs().max() > 0.3 > 0.02 > sound[..., 60000:].abs().max()
     assert [number_of(frame) for frame in images[:30]] == list(range(30))
-    assert core.GetVideoComponents.execute(video).args[2] == pytest.approx(30, abs=0.01)
+    assert run_node(core.GetVideoComponents, video)[2] == pytest.approx(30, abs=0.01)
 
 
 def test_stitch_in_an_odd_clips_size_makes_even_pictures(pack, tmp_path):
