@@ -31,7 +31,9 @@ def write() -> None:
                 old.unlink()
     for path, text in contents.items():
         (ROOT / path).write_text(text, encoding="utf-8", newline="\n")
-    sys.stdout.write(f"{len(contents)} files in {len(contents) // 4} workflows, their demos and their API twins\n")
+    sys.stdout.write(
+        f"{len(contents)} files in {len(contents) // 4} workflows, their demos and their API twins\n"
+    )
 
 
 def main(arguments: list[str]) -> None:
@@ -39,7 +41,9 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["learn"]:
         from devtools.comfy_server import ComfyServer
 
-        with ComfyServer(comfyui=ROOT / ".comfyui", pack=ROOT, other_packs={"demo_nodes": ROOT / "demo" / "nodes"}) as server:
+        with ComfyServer(
+            comfyui=ROOT / ".comfyui", pack=ROOT, other_packs={"demo_nodes": ROOT / "demo" / "nodes"}
+        ) as server:
             info = server.object_info()
         names = {*NODE_TYPES, *arguments[1:], *(name for name in info if name.startswith("Pusa"))}
         learn(info, sorted(names))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from . import model_files as files
-from .graph import Graph, Node
+from .graph import Graph, Node, Output
 from .model_files import ModelFile
 from .recipes import CONTEXT
 
@@ -35,11 +35,15 @@ DEMO_INPUTS = {
 }
 """Title of a picture or video loader -> the zoo's file in ComfyUI's input folder."""
 
+DEMO_FOLDER = "demo_folder"
+"""Folder in ComfyUI's input folder with pictures and same-named .txt prompts."""
+
 FIXED = {
     "EmptyHunyuanLatentVideo": {"width": SIZE, "height": SIZE, "length": LENGTH},
     "PusaLongVideo": {"width": SIZE, "height": SIZE, "window": LENGTH, "duration": 15.0 * TIME_SCALE},
     "ImageFromBatch": {"batch_index": LENGTH - CONTEXT},
     "PusaColorDrift": {"window": LENGTH},
+    "PusaFolder": {"folder": DEMO_FOLDER, "output_folder": "video/demo_folder", "length": LENGTH},
 }
 """Node type -> values in the demo's scale."""
 
@@ -63,10 +67,13 @@ def demo_version(published: Graph) -> Graph:
 def demo_node(node: Node) -> Node:
     """One node's demo version."""
     inputs = {
-        name: DEMO_FILES[value] if isinstance(value, ModelFile) else value for name, value in node.inputs.items()
+        name: DEMO_FILES[value] if isinstance(value, ModelFile) else value
+        for name, value in node.inputs.items()
     }
     if node.type == "CLIPTextEncode":
-        text = NEGATIVE if node.title == "What to avoid" else PROMPT
+        text = inputs["text"]
+        if not isinstance(text, Output):
+            text = NEGATIVE if node.title == "What to avoid" else PROMPT
         return replace(node, type="PusaDemoTextEncode", inputs={"text": text})
     if node.type in ("LoadImage", "LoadVideo"):
         widget = next(iter(inputs))
@@ -75,7 +82,7 @@ def demo_node(node: Node) -> Node:
         inputs["alpha"] = ALPHA
     for name, value in FIXED.get(node.type, {}).items():
         inputs[name] = value
-    if inputs.get("steps", 0) > STEPS:
+    if "steps" in inputs and not isinstance(inputs["steps"], Output) and inputs["steps"] > STEPS:
         inputs["steps"] = STEPS
     if "start_seconds" in inputs:
         inputs["start_seconds"] *= TIME_SCALE

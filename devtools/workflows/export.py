@@ -150,15 +150,21 @@ def ui_input(input: Input, link: int | None) -> dict[str, Any]:
     }
 
 
-def widgets_values(node: Node) -> list[str | int | float | bool | None]:
+def widgets_values(node: Node) -> list[str | int | float | bool]:
     """Values in the order of the widgets, with those that the frontend adds behind a seed or a file chooser."""
-    values: list[str | int | float | bool | None] = []
+    companions = {"control": node.after_generate, "upload": "image"}
+    values: list[str | int | float | bool] = []
     for widget in node.node_type.widgets:
-        given = node.inputs.get(widget.name, widget.default)
-        values.append(widget.default if isinstance(given, Output) or given is None else plain(given))
+        given = node.inputs.get(widget.name)
+        values.append(unlinked(widget) if given is None or isinstance(given, Output) else plain(given))
         if widget.companion:
-            values.append(widget.companion)
+            values.append(companions[widget.companion])
     return values
+
+
+def unlinked(widget: Input) -> str | int | float | bool:
+    """What a widget shows while a link gives its value."""
+    return "" if widget.default is None else widget.default
 
 
 def ui_note(id: int, order: int, title: str, text: str, box: Box) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Node:
     group: str
     title: str | None = None
     color: tuple[str, str] | None = None  # title bar, body
+    after_generate: str = "randomize"  # what becomes of the seed after a run: randomize, fixed, ...
 
     @property
     def node_type(self) -> NodeType:
@@ -74,6 +75,7 @@ class Graph:
         *,
         title: str | None = None,
         color: tuple[str, str] | None = None,
+        after_generate: str = "randomize",
         **inputs: "Value | Output | Node",
     ) -> Node:
         """Add a node to the newest group. Widgets not named keep their default; a Node means its first output."""
@@ -85,7 +87,7 @@ class Graph:
         if missing := [name for name in known if name not in values and not known[name].optional]:
             raise KeyError(f"{type} needs a value for {missing}")
         ordered = {name: values[name] for name in known if name in values}
-        node = Node(len(self.nodes) + 1, type, ordered, self.groups[-1].title, title, color)
+        node = Node(len(self.nodes) + 1, type, ordered, self.groups[-1].title, title, color, after_generate)
         self.nodes.append(node)
         return node
 

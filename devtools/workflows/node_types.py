@@ -24,8 +24,7 @@ class Input:
     default: str | int | float | bool | None = None
     socket_only: bool = False  # a plain type whose widget is switched off (forceInput)
     multiline: bool = False
-    companion: str | None = None  # value of the widget the frontend puts behind this one, if it does
-    upload: bool = False  # the companion is an upload button, which has a socket as well
+    companion: str | None = None  # widget that the frontend puts behind this one: "control" or "upload"
 
     @property
     def is_widget(self) -> bool:
@@ -56,7 +55,7 @@ class NodeType:
     def sockets_in_frontend_order(self) -> list[Input]:
         """Plain sockets first, then the sockets of the widgets: the order the frontend gives them."""
         inputs = sorted(self.inputs.values(), key=lambda input: input.is_widget)
-        return [*inputs, *(UPLOAD for input in inputs if input.upload)]
+        return [*inputs, *(UPLOAD for input in inputs if input.companion == "upload")]
 
     @cached_property
     def widgets(self) -> list[Input]:
@@ -83,10 +82,10 @@ def facts_of(info: dict[str, Any]) -> dict[str, Any]:
                 is_file = fact["type"] == "COMBO" and "." in str(default)  # file lists differ by machine
                 if default is not None and not is_file:
                     fact["default"] = default
-                if options.get("control_after_generate") or (fact["type"] == "INT" and name in SEED_NAMES):
-                    fact["companion"] = "randomize"
+                if options.get("control_after_generate", fact["type"] == "INT" and name in SEED_NAMES):
+                    fact["companion"] = "control"
                 if options.get("image_upload") or options.get("video_upload"):
-                    fact |= {"companion": "image", "upload": True}
+                    fact["companion"] = "upload"
             inputs[name] = fact
     return {
         "ours": info["name"].startswith("Pusa"),
@@ -98,7 +97,20 @@ def facts_of(info: dict[str, Any]) -> dict[str, Any]:
 def learn(object_info: dict[str, Any], names: list[str]) -> None:
     """Write node_types.json for these node types from a server's /object_info."""
     facts = {name: facts_of(object_info[name]) for name in sorted(names)}
-    FACTS.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8", newline="\n")
+    FACTS.write_text(facts_text(facts), encoding="utf-8", newline="\n")
+
+
+def facts_text(facts: dict[str, Any]) -> str:
+    """JSON with one line an input, so that a change reads well."""
+    nodes = []
+    for name, fact in facts.items():
+        inputs = [f"   {json.dumps(key)}: {json.dumps(value)}" for key, value in fact["inputs"].items()]
+        listed = "{\n" + ",\n".join(inputs) + "\n  }" if inputs else "{}"
+        nodes.append(
+            f' {json.dumps(name)}: {{\n  "ours": {json.dumps(fact["ours"])},\n  "inputs": {listed},\n'
+            f'  "outputs": {json.dumps(fact["outputs"])}\n }}'
+        )
+    return "{\n" + ",\n".join(nodes) + "\n}\n"
 
 
 def read_facts() -> dict[str, NodeType]:

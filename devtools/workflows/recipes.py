@@ -138,7 +138,9 @@ def prompt(graph: Graph, loaded: Loaded, text: str) -> tuple[Node, Node]:
     """The group of the two prompts."""
     with graph.group("Prompt", 1):
         positive = graph.add("CLIPTextEncode", title="What to show", color=GREEN, clip=loaded.clip, text=text)
-        negative = graph.add("CLIPTextEncode", title="What to avoid", color=RED, clip=loaded.clip, text=NEGATIVE)
+        negative = graph.add(
+            "CLIPTextEncode", title="What to avoid", color=RED, clip=loaded.clip, text=NEGATIVE
+        )
     return positive, negative
 
 
@@ -149,7 +151,13 @@ def empty_video(graph: Graph) -> Node:
 
 
 def sample(
-    graph: Graph, loaded: Loaded, text: tuple[Node, Node], latent: Node, *, model: Node | None = None, **more: Value
+    graph: Graph,
+    loaded: Loaded,
+    text: tuple[Node, Node],
+    latent: Node,
+    *,
+    model: Node | None = None,
+    **more: Value,
 ) -> Node:
     """The sampler, into the group that is open."""
     return graph.add(
@@ -284,13 +292,16 @@ def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
         )
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
     with graph.group("What the sampler does", 2):
+        graph.add("PusaDoctor", model=model, latent=latent, sigmas=sigmas)
         plot = graph.add("PusaSchedulePlot", sigmas=sigmas, latent=latent)
         graph.add("PreviewImage", images=plot)
     save(graph, images, "pusa_core_sampler")
 
 
 def extension(graph: Graph, loaded: Loaded) -> None:
-    text = prompt(graph, loaded, "The shot goes on without a cut, in the same light and with the same movement.")
+    text = prompt(
+        graph, loaded, "The shot goes on without a cut, in the same light and with the same movement."
+    )
     with graph.group("Frames", 1):
         latent = empty_video(graph)
         source = clip(graph, "Clip")
@@ -307,7 +318,9 @@ def extension(graph: Graph, loaded: Loaded) -> None:
 
 
 def prepend(graph: Graph, loaded: Loaded) -> None:
-    text = prompt(graph, loaded, "What happens before the clip, leading up to its first picture without a cut.")
+    text = prompt(
+        graph, loaded, "What happens before the clip, leading up to its first picture without a cut."
+    )
     with graph.group("Frames", 1):
         latent = empty_video(graph)
         source = clip(graph, "Clip")
@@ -343,7 +356,9 @@ def completion(graph: Graph, loaded: Loaded) -> None:
 
 
 def transition(graph: Graph, loaded: Loaded) -> None:
-    text = prompt(graph, loaded, "The first scene changes into the second in one continuous, smooth movement.")
+    text = prompt(
+        graph, loaded, "The first scene changes into the second in one continuous, smooth movement."
+    )
     with graph.group("Frames", 1):
         latent = empty_video(graph)
         first, second = clip(graph, "First clip"), clip(graph, "Second clip")
@@ -406,14 +421,18 @@ def loop_from_text(graph: Graph, loaded: Loaded) -> None:
         latent = empty_video(graph)
     with graph.group("Sampling", 2):
         # With few steps each must roll further, so that all places are visited.
-        model = graph.add("PusaLoopModel", model=loaded.model, roll_per_step=5 if loaded.family.steps < 10 else 2)
+        model = graph.add(
+            "PusaLoopModel", model=loaded.model, roll_per_step=5 if loaded.family.steps < 10 else 2
+        )
         sampled = sample(graph, loaded, text, latent, model=model)
         images = graph.add("PusaLoopDecode", vae=loaded.vae, samples=sampled, kind="rolled")
     save(graph, images, "pusa_text_loop")
 
 
 def keyframes(graph: Graph, loaded: Loaded) -> None:
-    text = prompt(graph, loaded, "One continuous shot through all pictures, with smooth, natural movement between them.")
+    text = prompt(
+        graph, loaded, "One continuous shot through all pictures, with smooth, natural movement between them."
+    )
     with graph.group("Frames", 1):
         latent = empty_video(graph)
         first, middle, last = (picture(graph, f"{place} frame") for place in ("First", "Middle", "Last"))
@@ -442,9 +461,15 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
             clip=loaded.clip,
             text="The small boat drifts on, the mist lifts and warm sunlight falls on the river and the hills.",
         )
-        start = graph.add("PusaPromptTime", title="First prompt from here", conditioning=first, start_seconds=0.0)
+        start = graph.add(
+            "PusaPromptTime", title="First prompt from here", conditioning=first, start_seconds=0.0
+        )
         prompts = graph.add(
-            "PusaPromptTime", title="Later prompt from here", conditioning=later, start_seconds=5.0, earlier=start
+            "PusaPromptTime",
+            title="Later prompt from here",
+            conditioning=later,
+            start_seconds=5.0,
+            earlier=start,
         )
     with graph.group("First frame", 1):
         begin = picture(graph, "First frame")
@@ -458,6 +483,7 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
             start=begin,
             width=WIDTH,
             height=HEIGHT,
+            after_generate="fixed",  # the same settings go on with a run that was cancelled
             duration=15.0,
             window=LENGTH,
             overlap=CONTEXT,
@@ -516,6 +542,55 @@ def chained_long_video(graph: Graph, loaded: Loaded) -> None:
 TWO_EXPERTS = (WAN22, WAN22_LIGHTX2V)
 
 
+def folder(graph: Graph, loaded: Loaded) -> None:
+    with graph.group("Folder", 1):
+        item = graph.add(
+            "PusaFolder",
+            after_generate="fixed",
+            folder="pusa",
+            negative=NEGATIVE,
+            steps=loaded.family.steps,
+            cfg=loaded.family.cfg,
+        )
+        positive = graph.add(
+            "CLIPTextEncode", title="What to show", color=GREEN, clip=loaded.clip, text=item.out("prompt")
+        )
+        negative = graph.add(
+            "CLIPTextEncode", title="What to avoid", color=RED, clip=loaded.clip, text=item.out("negative")
+        )
+    with graph.group("Frames", 1):
+        latent = graph.add(
+            "EmptyHunyuanLatentVideo",
+            title="Video size",
+            width=WIDTH,
+            height=HEIGHT,
+            length=item.out("length"),
+        )
+        latent = graph.add(
+            "PusaConditionFrames",
+            vae=loaded.vae,
+            latent=latent,
+            images=item.out("image"),
+            positions="0",
+            noise_multipliers=item.out("noise_multipliers"),
+        )
+    with graph.group("Sampling", 2):
+        sampled = graph.add(
+            "PusaSampler",
+            model=loaded.model,
+            positive=positive,
+            negative=negative,
+            latent=latent,
+            seed=item.out("seed"),
+            steps=item.out("steps"),
+            cfg=item.out("cfg"),
+        )
+        images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
+    with graph.group("Video", 3):
+        video = graph.add("CreateVideo", images=images, fps=float(FPS))
+        graph.add("PusaFolderSave", video=video, item=item.out("item"))
+
+
 @dataclass(frozen=True)
 class Task:
     """A kind of video; `steps` is what a person does, in order."""
@@ -543,7 +618,11 @@ TASKS = (
         "image-to-video",
         image_to_video,
         "Your picture becomes the first frame of a video.",
-        ("**First frame**: choose your picture. It is cropped to the video's size.", WRITE_PROMPT, FIRST_FRAME_NOISE),
+        (
+            "**First frame**: choose your picture. It is cropped to the video's size.",
+            WRITE_PROMPT,
+            FIRST_FRAME_NOISE,
+        ),
     ),
     Task(
         "start-end frames",
@@ -621,7 +700,11 @@ TASKS = (
         "loop from a picture",
         loop_from_picture,
         "A video that begins and ends with your picture, for endless play.",
-        ("**First frame**: choose your picture.", WRITE_PROMPT, "**noise_multipliers**: for the start and for the end."),
+        (
+            "**First frame**: choose your picture.",
+            WRITE_PROMPT,
+            "**noise_multipliers**: for the start and for the end.",
+        ),
         TWO_EXPERTS,
     ),
     Task(
@@ -676,6 +759,20 @@ TASKS = (
             WRITE_PROMPT,
             "**Color Match**: brings the second window's colours to those of the frames it continues.",
             "**Color Drift Report**: Delta E of 1 is just visible side by side, 5 is plainly another colour.",
+        ),
+        TWO_EXPERTS,
+    ),
+    Task(
+        "folder of pictures",
+        folder,
+        "One video for each picture of a folder, named after it.",
+        (
+            "Make a folder **pusa** in ComfyUI's `input` folder with pictures and, for each, a text file of the same "
+            "name with its prompt: `cat.png` and `cat.txt`. A `cat.json` may set negative, noise_multipliers, seed, "
+            "length, steps and cfg for it.",
+            "Set the **batch count** beside Run to the number of pictures. Finished ones are skipped, so you can stop "
+            "and go on.",
+            "The videos and `report.csv` are in `output/video/pusa_folder`.",
         ),
         TWO_EXPERTS,
     ),

@@ -85,7 +85,9 @@ def test_links_name_sockets_that_exist_and_know_of_them(workflow):
         assert socket["link"] == number
         assert output["type"] == kind
         assert socket["type"] == "*" or kind in socket["type"].split(","), (nodes[target]["type"], socket)
-    used = [socket["link"] for node in nodes.values() for socket in node["inputs"] if socket["link"] is not None]
+    used = [
+        socket["link"] for node in nodes.values() for socket in node["inputs"] if socket["link"] is not None
+    ]
     assert sorted(used) == sorted(links)
 
 
@@ -112,7 +114,9 @@ def test_the_ui_file_says_the_same_as_its_api_twin(ui_file, workflow):
             inputs[widget.name] = next(values)
             if widget.companion:
                 next(values)
-        inputs |= {socket["name"]: links[socket["link"]] for socket in node["inputs"] if socket["link"] is not None}
+        inputs |= {
+            socket["name"]: links[socket["link"]] for socket in node["inputs"] if socket["link"] is not None
+        }
         prompt[str(node["id"])] = (node["type"], inputs)
     twin = read(ui_file.parent / "api" / ui_file.name)
     assert prompt == {id: (node["class_type"], node["inputs"]) for id, node in twin.items()}
@@ -162,20 +166,29 @@ def test_the_notes_link_every_file_and_name_its_folder(title):
 def test_files_of_one_folder_have_names_of_their_own():
     everything = {file for graph in GRAPHS.values() for file in graph.model_files}
     assert len({(file.directory, file.name) for file in everything}) == len(everything)
-    assert everything <= DEMO_FILES.keys() | {file for file in everything if file.directory == "text_encoders"}
+    assert everything <= DEMO_FILES.keys() | {
+        file for file in everything if file.directory == "text_encoders"
+    }
 
 
 @pytest.mark.parametrize("title", DEMOS)
 def test_a_demo_differs_from_its_workflow_only_in_files_sizes_and_text(title):
     published, demo = GRAPHS[title], DEMOS[title]
     assert not demo.model_files
-    kept = {node.id: node.type for node in published.nodes if node.type not in {"CLIPLoader", "CLIPTextEncode"}}
+    kept = {
+        node.id: node.type for node in published.nodes if node.type not in {"CLIPLoader", "CLIPTextEncode"}
+    }
     assert {node.id: node.type for node in demo.nodes if node.type != "PusaDemoTextEncode"} == kept
 
 
 def test_no_two_nodes_overlap_and_groups_hold_theirs(workflow):
     boxes = {
-        node["id"]: (node["pos"][0], node["pos"][1] - 30, node["pos"][0] + node["size"][0], node["pos"][1] + node["size"][1])
+        node["id"]: (
+            node["pos"][0],
+            node["pos"][1] - 30,
+            node["pos"][0] + node["size"][0],
+            node["pos"][1] + node["size"][1],
+        )
         for node in workflow["nodes"]
     }
     for a, one in boxes.items():
@@ -186,6 +199,7 @@ def test_no_two_nodes_overlap_and_groups_hold_theirs(workflow):
     notes = {node["id"] for node in workflow["nodes"] if node["type"] == "MarkdownNote"}
     for id, (left, top, right, bottom) in boxes.items():
         inside = [
-            x <= left and y <= top and right <= x + width and bottom <= y + height for x, y, width, height in frames
+            x <= left and y <= top and right <= x + width and bottom <= y + height
+            for x, y, width, height in frames
         ]
         assert sum(inside) == (0 if id in notes else 1)

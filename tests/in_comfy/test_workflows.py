@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,8 +48,17 @@ def input_files(tmp_path) -> Iterator[None]:
         for node in graph.nodes:
             if node.type in ("LoadImage", "LoadVideo"):
                 (tmp_path / next(iter(node.inputs.values()))).touch()
+            if node.type == "PusaFolder":
+                write_folder(tmp_path / node.inputs["folder"])
     yield
     folder_paths.set_input_directory(before)
+
+
+def write_folder(folder: Path) -> None:
+    """A folder with one picture and its prompt."""
+    folder.mkdir(exist_ok=True)
+    Image.new("RGB", (64, 64), (200, 40, 90)).save(folder / "item.png")
+    (folder / "item.txt").write_text(demo_zoo.PROMPT, encoding="utf-8")
 
 
 def read_prompt(title: str) -> dict:
@@ -85,6 +95,7 @@ def demo_inputs(server) -> None:
             Image.new("RGB", (64, 64), (200, 40 * number, 90)).save(target)
         else:
             write_video(target, steady(48), width=64, height=64)
+    write_folder(server.input_folder / demo_zoo.DEMO_FOLDER)
 
 
 @pytest.mark.server
@@ -123,6 +134,7 @@ def test_every_choice_in_the_workflows_is_one_that_its_node_offers(server, publi
 @pytest.mark.parametrize("title", GRAPHS)
 def test_the_demo_version_of_every_workflow_runs(title, server, demo_models, demo_inputs):
     demo = demo_zoo.demo_version(GRAPHS[title])
+    shutil.rmtree(server.output_folder / "video" / demo_zoo.DEMO_FOLDER, ignore_errors=True)
     run = server.run(api_prompt(demo))
     videos = [path for path in server.files(run) if path.suffix == ".mp4"]
     assert videos, run.outputs
