@@ -44,6 +44,7 @@ class Loaded:
 
 
 def unet(graph: Graph, file: ModelFile, title: str) -> Node:
+    """A loader of one diffusion model."""
     return graph.add("UNETLoader", title=title, unet_name=file)
 
 
@@ -145,6 +146,7 @@ def prompt(graph: Graph, loaded: Loaded, text: str) -> tuple[Node, Node]:
 
 
 def empty_video(graph: Graph) -> Node:
+    """The node that sets size and length."""
     return graph.add(
         "EmptyHunyuanLatentVideo", title="Video size and length", width=WIDTH, height=HEIGHT, length=LENGTH
     )
@@ -182,10 +184,12 @@ def sampled_images(
 
 
 def picture(graph: Graph, title: str) -> Node:
+    """A picture loader; its title says which picture."""
     return graph.add("LoadImage", title=title, image="example.png")
 
 
 def clip(graph: Graph, title: str) -> Node:
+    """A clip loader; its title says which clip."""
     return graph.add("LoadVideo", title=title, file="your_clip.mp4")
 
 
@@ -205,6 +209,7 @@ def save_stitched(graph: Graph, images: Node, name: str, **stitch: "Node | Value
 
 
 def text_to_video(graph: Graph, loaded: Loaded) -> None:
+    """A video from words alone."""
     text = prompt(
         graph,
         loaded,
@@ -217,6 +222,7 @@ def text_to_video(graph: Graph, loaded: Loaded) -> None:
 
 
 def image_to_video(graph: Graph, loaded: Loaded) -> None:
+    """Your picture becomes the first frame of a video."""
     text = prompt(
         graph,
         loaded,
@@ -237,6 +243,7 @@ def image_to_video(graph: Graph, loaded: Loaded) -> None:
 
 
 def start_end_frames(graph: Graph, loaded: Loaded) -> None:
+    """A video from your first picture to your last."""
     text = prompt(
         graph,
         loaded,
@@ -259,6 +266,9 @@ def start_end_frames(graph: Graph, loaded: Loaded) -> None:
 
 
 def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
+    """The same as image-to-video, sampled by ComfyUI's own nodes, so that any sampler and any node that
+    works on MODEL or SIGMAS fits in.
+    """
     text = prompt(
         graph,
         loaded,
@@ -299,6 +309,7 @@ def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
 
 
 def extension(graph: Graph, loaded: Loaded) -> None:
+    """Goes on where your clip ends, and saves clip and new frames as one video with its sound."""
     text = prompt(
         graph, loaded, "The shot goes on without a cut, in the same light and with the same movement."
     )
@@ -318,6 +329,7 @@ def extension(graph: Graph, loaded: Loaded) -> None:
 
 
 def prepend(graph: Graph, loaded: Loaded) -> None:
+    """Makes what comes before your clip, and saves both as one video."""
     text = prompt(
         graph, loaded, "What happens before the clip, leading up to its first picture without a cut."
     )
@@ -337,6 +349,7 @@ def prepend(graph: Graph, loaded: Loaded) -> None:
 
 
 def completion(graph: Graph, loaded: Loaded) -> None:
+    """Keeps latent frames of your clip in place and makes the rest anew."""
     text = prompt(graph, loaded, "What happens in the clip between its first and its last frames.")
     with graph.group("Frames", 1):
         latent = empty_video(graph)
@@ -356,6 +369,7 @@ def completion(graph: Graph, loaded: Loaded) -> None:
 
 
 def transition(graph: Graph, loaded: Loaded) -> None:
+    """Makes the way from the end of one clip to the start of another, and saves all three as one video."""
     text = prompt(
         graph, loaded, "The first scene changes into the second in one continuous, smooth movement."
     )
@@ -376,6 +390,7 @@ def transition(graph: Graph, loaded: Loaded) -> None:
 
 
 def loop_from_picture(graph: Graph, loaded: Loaded) -> None:
+    """A video that begins and ends with your picture, for endless play."""
     text = prompt(graph, loaded, "Gentle movement that returns to where it began; the camera stands still.")
     with graph.group("Frames", 1):
         latent = empty_video(graph)
@@ -394,6 +409,7 @@ def loop_from_picture(graph: Graph, loaded: Loaded) -> None:
 
 
 def loop_from_clip(graph: Graph, loaded: Loaded) -> None:
+    """Leads from the end of your clip back to its start, so that it plays without end."""
     text = prompt(graph, loaded, "The movement goes on and returns smoothly to where the clip began.")
     with graph.group("Frames", 1):
         latent = empty_video(graph)
@@ -412,6 +428,9 @@ def loop_from_clip(graph: Graph, loaded: Loaded) -> None:
 
 
 def loop_from_text(graph: Graph, loaded: Loaded) -> None:
+    """A loop from words alone: at each step the video is turned along time, so that end and start grow
+    together.
+    """
     text = prompt(
         graph,
         loaded,
@@ -430,6 +449,7 @@ def loop_from_text(graph: Graph, loaded: Loaded) -> None:
 
 
 def keyframes(graph: Graph, loaded: Loaded) -> None:
+    """Spreads your pictures over the video and makes what lies between."""
     text = prompt(
         graph, loaded, "One continuous shot through all pictures, with smooth, natural movement between them."
     )
@@ -450,6 +470,7 @@ def keyframes(graph: Graph, loaded: Loaded) -> None:
 
 
 def long_video(graph: Graph, loaded: Loaded) -> None:
+    """A video of any length, made window by window; finished windows lie on the disk at once."""
     first, avoid = prompt(
         graph, loaded, "A small boat drifts down a calm river through a misty valley in the early morning."
     )
@@ -494,6 +515,9 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
 
 
 def chained_long_video(graph: Graph, loaded: Loaded) -> None:
+    """Two windows with every part in sight: condition, sample, match colours, join. Copy the second
+    window's group for a third.
+    """
     text = prompt(
         graph, loaded, "A small boat drifts down a calm river through a misty valley in the early morning."
     )
@@ -543,6 +567,7 @@ TWO_EXPERTS = (WAN22, WAN22_LIGHTX2V)
 
 
 def folder(graph: Graph, loaded: Loaded) -> None:
+    """One video for each picture of a folder, named after it."""
     with graph.group("Folder", 1):
         item = graph.add(
             "PusaFolder",
@@ -593,13 +618,16 @@ def folder(graph: Graph, loaded: Loaded) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of video; `steps` is what a person does, in order."""
+    """A kind of video; the docstring of `build` says what it is, `steps` what a person does, in order."""
 
     name: str
     build: Callable[[Graph, Loaded], None]
-    does: str
     steps: tuple[str, ...]
     families: tuple[Family, ...] = (WAN21, WAN22, WAN22_LIGHTX2V)
+
+    @property
+    def does(self) -> str:
+        return " ".join((self.build.__doc__ or "").split())
 
 
 WRITE_PROMPT = "**What to show**: say what is in the picture, what moves and how, and what the camera does."
@@ -611,13 +639,11 @@ TASKS = (
     Task(
         "text-to-video",
         text_to_video,
-        "A video from words alone.",
         (WRITE_PROMPT,),
     ),
     Task(
         "image-to-video",
         image_to_video,
-        "Your picture becomes the first frame of a video.",
         (
             "**First frame**: choose your picture. It is cropped to the video's size.",
             WRITE_PROMPT,
@@ -627,7 +653,6 @@ TASKS = (
     Task(
         "start-end frames",
         start_end_frames,
-        "A video from your first picture to your last.",
         (
             "**First frame** and **Last frame**: choose two pictures of the same proportions.",
             "**What to show**: say how the first picture becomes the last.",
@@ -638,8 +663,6 @@ TASKS = (
     Task(
         "image-to-video with core samplers",
         image_to_video_with_core_sampler,
-        "The same as image-to-video, sampled by ComfyUI's own nodes, so that any sampler and any node that works on "
-        "MODEL or SIGMAS fits in.",
         (
             "**First frame**: choose your picture.",
             FIRST_FRAME_NOISE,
@@ -651,7 +674,6 @@ TASKS = (
     Task(
         "video extension",
         extension,
-        "Goes on where your clip ends, and saves clip and new frames as one video with its sound.",
         (
             "**Clip**: choose your video. Any frame rate: it is brought to 16 a second.",
             "**What to show**: say how the clip goes on.",
@@ -664,7 +686,6 @@ TASKS = (
     Task(
         "video prepend",
         prepend,
-        "Makes what comes before your clip, and saves both as one video.",
         (
             "**Clip**: choose your video.",
             "**What to show**: say what happens before it.",
@@ -675,7 +696,6 @@ TASKS = (
     Task(
         "video completion",
         completion,
-        "Keeps latent frames of your clip in place and makes the rest anew.",
         (
             "**Clip**: choose a video of five seconds or more; what is behind the first 81 frames (at 16 a second) is "
             "not used.",
@@ -688,7 +708,6 @@ TASKS = (
     Task(
         "transition between clips",
         transition,
-        "Makes the way from the end of one clip to the start of another, and saves all three as one video.",
         (
             "**First clip** and **Second clip**: choose two videos.",
             "**What to show**: say how the first scene becomes the second.",
@@ -699,7 +718,6 @@ TASKS = (
     Task(
         "loop from a picture",
         loop_from_picture,
-        "A video that begins and ends with your picture, for endless play.",
         (
             "**First frame**: choose your picture.",
             WRITE_PROMPT,
@@ -710,14 +728,12 @@ TASKS = (
     Task(
         "loop from a clip",
         loop_from_clip,
-        "Leads from the end of your clip back to its start, so that it plays without end.",
         ("**Clip**: choose your video.", "**What to show**: say how it comes back to its beginning."),
         TWO_EXPERTS,
     ),
     Task(
         "loop from text",
         loop_from_text,
-        "A loop from words alone: at each step the video is turned along time, so that end and start grow together.",
         (
             WRITE_PROMPT + " Choose a movement that can go on for ever: water, wind, walking in place.",
             "**roll_per_step**: latent frames by which it is turned from step to step; with few steps more.",
@@ -727,7 +743,6 @@ TASKS = (
     Task(
         "keyframes",
         keyframes,
-        "Spreads your pictures over the video and makes what lies between.",
         (
             "**First frame**, **Middle frame**, **Last frame**: choose your pictures. For more of them add Batch Images.",
             "**What to show**: say how one picture becomes the next.",
@@ -738,7 +753,6 @@ TASKS = (
     Task(
         "long video",
         long_video,
-        "A video of any length, made window by window; finished windows lie on the disk at once.",
         (
             "**First frame**: choose your picture, or remove the link to begin from words alone.",
             "**duration**: seconds of the whole video.",
@@ -752,8 +766,6 @@ TASKS = (
     Task(
         "long video step by step",
         chained_long_video,
-        "Two windows with every part in sight: condition, sample, match colours, join. Copy the second window's group "
-        "for a third.",
         (
             "**First frame**: choose your picture.",
             WRITE_PROMPT,
@@ -765,7 +777,6 @@ TASKS = (
     Task(
         "folder of pictures",
         folder,
-        "One video for each picture of a folder, named after it.",
         (
             "Make a folder **pusa** in ComfyUI's `input` folder with pictures and, for each, a text file of the same "
             "name with its prompt: `cat.png` and `cat.txt`. A `cat.json` may set negative, noise_multipliers, seed, "
