@@ -7,6 +7,7 @@ from .colour import PusaColorDrift, PusaColorMatch
 from .conditions import PusaConditionFrames
 from .doctor import PusaDoctor
 from .experts import PusaMoESwitch
+from .folders import PusaFolder, PusaFolderSave
 from .keyframes import PusaKeyframes
 from .long_video import PusaLongVideo, PusaPromptTime
 from .loop import PusaLoopConditions, PusaLoopDecode, PusaLoopModel
@@ -34,6 +35,8 @@ NODES: list[type[io.ComfyNode]] = [
     PusaSampler,
     PusaLongVideo,
     PusaPromptTime,
+    PusaFolder,
+    PusaFolderSave,
     PusaColorMatch,
     PusaColorDrift,
     PusaSchedulePlot,

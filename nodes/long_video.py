@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import comfy.cli_args
 import comfy.model_management
 import comfy.utils
 import folder_paths
@@ -42,6 +41,7 @@ from .conditions import WAN_CHANNELS, check_wan_vae
 from .core_samplers import OFFERED, build_sampler
 from .model_identity import model_identity, vae_identity
 from .sampling import SHIFT_TIP, check_sigmas, sample_video
+from .video_metadata import video_metadata
 
 NO_MATCH = "off"
 PREVIEW_SIZE = 512
@@ -205,7 +205,7 @@ class PusaLongVideo(io.ComfyNode):
             Path(folder) / file,
             fps,
             crf,
-            _metadata(cls.hidden),
+            video_metadata(cls.hidden),
         )
         if not resume:
             parts.forget()
@@ -314,13 +314,3 @@ def _one(name: str, picture: Tensor | None) -> Tensor | None:
     if picture is not None and len(picture) != 1:
         raise PusaError(f"{name} got {len(picture)} pictures; connect exactly one.")
     return picture
-
-
-def _metadata(hidden: Any) -> dict[str, Any]:
-    """Workflow and prompt, which ComfyUI reads back from a dropped file."""
-    if comfy.cli_args.args.disable_metadata or hidden is None:
-        return {}
-    found = dict(hidden.extra_pnginfo or {})
-    if hidden.prompt is not None:
-        found["prompt"] = hidden.prompt
-    return found

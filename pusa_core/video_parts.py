@@ -128,5 +128,13 @@ def join_videos(path: Path, parts: list[Path], metadata: Mapping[str, object]) -
                     shown += frame_time
 
 
+def count_frames(path: Path) -> tuple[int, Fraction]:
+    """Frames of a video file and how many of them are shown in a second, without decoding it where the file tells."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = stream.frames or sum(packet.pts is not None for packet in container.demux(stream))
+        return frames, Fraction(stream.average_rate or 1)
+
+
 def _unfinished(path: Path) -> Path:
     return path.with_name(path.name + ".unfinished")

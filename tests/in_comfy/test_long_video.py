@@ -245,7 +245,9 @@ def test_progress_counts_the_steps_of_all_windows(make, monkeypatch):
 def test_the_workflow_is_stored_in_the_file(make, output, pack, monkeypatch):
     import comfyui_pusa.nodes.long_video as node
 
-    monkeypatch.setattr(node, "_metadata", lambda hidden: {"prompt": {"1": {"class_type": "PusaLongVideo"}}})
+    monkeypatch.setattr(
+        node, "video_metadata", lambda hidden: {"prompt": {"1": {"class_type": "PusaLongVideo"}}}
+    )
     make()
     with av.open(str(output / "long_00001_.mp4")) as container:
         assert json.loads(container.metadata["prompt"])["1"]["class_type"] == "PusaLongVideo"
