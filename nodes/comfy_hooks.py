@@ -11,8 +11,10 @@ The two experts of Wan2.2 are one more OUTER_SAMPLE wrapper, see ExpertSwitch.
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,6 +30,8 @@ import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
+from comfy_api.torch_helpers import set_torch_compile_wrapper
+from comfy_api.torch_helpers.torch_compile import COMPILE_KEY, TORCH_COMPILE_KWARGS
 from torch import Tensor
 
 from ..pusa_core.conditions import check_video_samples, frame_multipliers
@@ -36,7 +40,8 @@ from ..pusa_core.experts import check_boundary, split_sigmas
 from ..pusa_core.samplers import add_noise, remove_noise_share
 from ..pusa_core.schedule import over_frames
 from .core_samplers import check_sampler, runs_one_callback_per_step
-from .wan_forward import patch_forward, unpatch_forward
+from .step_caches import CACHE, measure_moving_frames
+from .wan_forward import TOKENS_PER_FRAME, patch_forward, tokens_per_frame, unpatch_forward
 
 logger = logging.getLogger("ComfyUI-Pusa")
 
@@ -159,8 +164,10 @@ class PerFrameDenoised:
         options = args[-1] if args and isinstance(args[-1], dict) else kwargs.get("transformer_options", {})
         context = options.get("context_window")
         frames = None if context is None else list(context.index_list)
+        options[TOKENS_PER_FRAME] = tokens_per_frame(x)
+        measure_moving_frames(options, self.multipliers.values)
         # EasyCache adds its difference into the latent it is given
-        given = x.clone() if "easycache" in options else x
+        given = x.clone() if CACHE in options else x
         token = _window.set(frames)
         try:
             denoised = executor(given, *args, **kwargs)
@@ -417,6 +424,8 @@ def carry_over(before: ModelPatcher, after: ModelPatcher, onto: ModelPatcher) ->
                 continue
             if any(wrapper not in wrappers for wrapper in earlier):  # replaced, not added to
                 onto.remove_wrappers_with_key(kind, key)
+            if key == COMPILE_KEY:
+                wrappers = [_compiled_for(wrapper, onto) for wrapper in wrappers]
             for wrapper in wrappers:
                 if wrapper not in earlier:
                     onto.add_wrapper_with_key(kind, key, wrapper)
@@ -440,6 +449,23 @@ def _for_other_model(name: str, patch: Any, model: Any, other: Any) -> Any:
             "done to the low-noise one. Connect that node before the switch, once for each expert."
         )
     return patch
+
+
+def _compiled_for(wrapper: Any, model: ModelPatcher) -> Any:
+    """TorchCompileModel's wrapper for another model: it holds the compiled modules themselves, so it is made again.
+
+    Once for a model, as the wrapper is looked up by its original; torch compiles when the modules are first called.
+    """
+    made = _compiled.setdefault(wrapper, weakref.WeakKeyDictionary())
+    if model.model not in made:
+        keys = list(inspect.getclosurevars(wrapper).nonlocals["compiled_module_dict"])
+        trial = model.clone()
+        set_torch_compile_wrapper(trial, keys=keys, **model.model_options[TORCH_COMPILE_KWARGS])
+        made[model.model] = trial.get_wrappers(WrappersMP.APPLY_MODEL, COMPILE_KEY)[0]
+    return made[model.model]
+
+
+_compiled: weakref.WeakKeyDictionary[Any, weakref.WeakKeyDictionary[Any, Any]] = weakref.WeakKeyDictionary()
 
 
 def _added(before: dict[Any, Any], after: dict[Any, Any]) -> dict[Any, Any]:

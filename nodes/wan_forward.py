@@ -20,9 +20,13 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
+from ..pusa_core.errors import PusaError
 from ..pusa_core.modulation import fits, gated, modulated
 
 logger = logging.getLogger("ComfyUI-Pusa")
+
+TOKENS_PER_FRAME = "pusa_tokens_per_frame"
+"""Key of transformer_options: tokens of one latent frame, int, set for every model call."""
 
 PARAMETERS = ("self", "x", "e", "freqs", "context", "context_img_len", "transformer_options")
 """What WanAttentionBlock.forward takes, 0.3.64 to 0.12."""
@@ -49,6 +53,8 @@ def by_frame_forward(
     frames of equally many tokens, and patches inside the block, go to ComfyUI's forward.
     """
     options = transformer_options or {}
+    if e.ndim == 4 and TOKENS_PER_FRAME in options:
+        check_tokens(x.shape[1], e.shape[1], options[TOKENS_PER_FRAME])
     if (
         e.ndim != 4
         or e.shape[1] == 1
@@ -82,6 +88,21 @@ def by_frame_forward(
     return gated(x, update, gate_ffn, in_place)
 
 
+def tokens_per_frame(latent: Tensor) -> int:
+    """Tokens that Wan makes of one latent frame of [B, C, F, H, W]: patches of 2 x 2, borders filled up."""
+    return -(-latent.shape[-2] // 2) * -(-latent.shape[-1] // 2)
+
+
+def check_tokens(tokens: int, frames: int, of_one_frame: int) -> None:
+    """Refuse a block's input that is not whole frames: its tokens would get the timesteps of other frames."""
+    if tokens != frames * of_one_frame:
+        raise PusaError(
+            f"A block of the model was given {tokens} tokens for {frames} latent frames of {of_one_frame}. A node pack that "
+            "splits the video over several GPUs, or merges tokens, does not carry a timestep for every frame. Turn it off for "
+            "this model (docs/SCALING.md says which ways to use several GPUs work)."
+        )
+
+
 def patch_forward(model: ModelPatcher) -> bool:
     """Give the blocks of a clone the forward above; False, with one log line, where ComfyUI's own must stay."""
     unpatch_forward(model)
@@ -111,8 +132,6 @@ def reason_against(model: ModelPatcher) -> str | None:
     wan = model.model.diffusion_model
     if type(wan) is not comfy.ldm.wan.model.WanModel:
         return f"{type(wan).__name__} is not the model class it was written for"
-    if is_replaced(wan, "forward_orig"):
-        return "another node pack replaced the model's forward"
     patched = [
         name for name in model.object_patches if name == "diffusion_model" or _is_block_or_forward(name)
     ]
@@ -195,8 +214,6 @@ def _name(index: int) -> str:
 
 def _is_block_or_forward(name: str) -> bool:
     parts = name.split(".")
-    if name == "diffusion_model.forward_orig":
-        return True
     return parts[:2] == ["diffusion_model", "blocks"] and (len(parts) == 3 or parts[3:] == ["forward"])
 
 

@@ -1,0 +1,158 @@
+"""Every sampler with every common treatment of a MODEL, on every task: how far from the plain run, and frozen frames unmoved.
+
+PUSA_RECORD=<folder> writes the measured errors as composition.json, from which docs/PERFORMANCE.md takes its table.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import comfy.sd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from support import composition, tiny_wan
+from support.comfy_runs import ksampler, video_latent
+from support.composition import SAMPLERS, TASKS, relative_error, vectorized
+
+TREATMENTS = {
+    # name: (what it does to a MODEL, largest error against the plain run)
+    "TorchCompileModel": (composition.compiled, 1e-5),
+    "compile of each block": (composition.compiled_by_block, 1e-5),
+    "block patch": (composition.block_patch, 0.0),
+    "attention override": (composition.attention_override, 0.0),
+    "context windows (one window)": (composition.context_windows, 1e-5),
+    "context windows (9 of 17 frames)": (lambda model: composition.context_windows(model, 9, 4), 0.6),
+    "EasyCache": (composition.easy_cache, 0.3),
+    "LazyCache": (composition.lazy_cache, 0.3),
+    "NAG-like attention patch": (composition.attention_patch, 0.3),
+}
+
+recorded: dict[str, dict[str, dict[str, float]]] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def record():
+    yield
+    if folder := os.environ.get("PUSA_RECORD"):
+        (Path(folder) / "composition.json").write_text(json.dumps(recorded, indent=2))
+
+
+@pytest.fixture(scope="module")
+def plain_runs(tiny_wan_file):
+    """Samples of each task and sampler with nothing in between."""
+    import nodes
+
+    model = nodes.UNETLoader().load_unet(tiny_wan_file(10), "default")[0]
+    with torch.inference_mode():
+        return {
+            (task, sampler): run(model, video_latent(multipliers))
+            for task, multipliers in TASKS.items()
+            for sampler, run in SAMPLERS.items()
+        }
+
+
+def check(name, model, plain_runs, bound):
+    """Run all tasks and samplers on a treated MODEL; errors within the bound, frames with multiplier 0 as given."""
+    for task, multipliers in TASKS.items():
+        for sampler, run in SAMPLERS.items():
+            latent = video_latent(multipliers)
+            samples = run(model, latent)
+            error = relative_error(samples, plain_runs[task, sampler])
+            recorded.setdefault(name, {}).setdefault(task, {})[sampler] = round(error, 7)
+            assert error <= bound, (task, sampler)
+            frozen = torch.tensor(multipliers) == 0
+            assert torch.equal(samples[:, :, frozen], latent["samples"][:, :, frozen]), (task, sampler)
+
+
+@pytest.mark.parametrize("name", TREATMENTS)
+def test_every_sampler_and_task_works_with(name, load_tiny_wan, plain_runs):
+    treatment, bound = TREATMENTS[name]
+    torch._dynamo.reset()
+    check(name, treatment(load_tiny_wan()), plain_runs, bound)
+
+
+def test_every_sampler_and_task_works_with_fp8_weights(tiny_wan_file, plain_runs):
+    import nodes
+
+    model = nodes.UNETLoader().load_unet(tiny_wan_file(10), "fp8_e4m3fn")[0]
+    check("fp8 weights", model, plain_runs, 0.2)
+
+
+def test_every_sampler_and_task_works_with_custom_ops_as_of_gguf(plain_runs):
+    options = {"custom_operations": composition.quantized_ops()}
+    model = comfy.sd.load_diffusion_model_state_dict(tiny_wan.weights(10), options)
+    check("GGUF-style custom ops", model, plain_runs, 0.05)
+
+
+@pytest.mark.parametrize("low_vram", [False, True])
+def test_every_sampler_and_task_works_with_a_lora_as_with_merged_weights(
+    low_vram, pack, load_tiny_wan, tiny_lora_file, models, monkeypatch
+):
+    """low_vram: ComfyUI recomputes the patched weight in every linear at every step instead of once."""
+    name = tiny_lora_file(101)
+    lora = load_file(models / "loras" / name)
+    weights = tiny_wan.weights(10)
+    for key in [key for key in lora if key.endswith("lora_A.default.weight")]:
+        layer = key.removesuffix(".lora_A.default.weight")
+        weights[f"{layer}.weight"] += 1.4 * lora[f"{layer}.lora_B.default.weight"] @ lora[key]
+    merged = comfy.sd.load_diffusion_model_state_dict(weights)
+    wanted = {
+        (task, sampler): run(merged, video_latent(multipliers))
+        for task, multipliers in TASKS.items()
+        for sampler, run in SAMPLERS.items()
+    }
+    model = pack["PusaLoraLoader"].execute(model=load_tiny_wan(), lora_name=name, alpha=1.4)[0]
+    if low_vram:
+        kind = type(model)
+        load = kind.load
+
+        def load_nothing(self, device_to=None, lowvram_model_memory=0, force_patch_weights=False, full_load=False):
+            return load(self, device_to, 1, force_patch_weights, full_load=False)
+
+        monkeypatch.setattr(kind, "load", load_nothing)
+    check("LoRA recomputed in every linear (low VRAM)" if low_vram else "LoRA at load", model, wanted, 1e-4)
+    if low_vram:
+        assert model.model.lowvram_patch_counter > 0
+
+
+@pytest.mark.parametrize("treatment", [composition.easy_cache, composition.lazy_cache])
+def test_a_cache_after_apply_vectorized_timesteps_gives_what_it_gives_before(treatment, load_tiny_wan):
+    latent = video_latent(TASKS["extension"])
+    before = ksampler(vectorized(treatment(load_tiny_wan()), latent), latent)
+    after = ksampler(treatment(vectorized(load_tiny_wan(), latent)), latent)
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
+
+
+def test_inductor_agrees_with_eager(load_tiny_wan, plain_runs):
+    torch._dynamo.reset()
+    model = composition.compiled(load_tiny_wan(), backend="inductor")
+    latent = video_latent(TASKS["image-to-video"])
+    error = relative_error(SAMPLERS["KSampler"](model, latent), plain_runs["image-to-video", "KSampler"])
+    recorded["TorchCompileModel (inductor, one cell)"] = {"image-to-video": {"KSampler": error}}
+    assert error <= 1e-4
+
+
+def test_our_wrappers_add_no_graph_and_no_break_to_a_compiled_model(load_tiny_wan):
+    """Counted with a backend that keeps its graphs: the same number with vectorized timesteps as without, and one graph
+    for all steps."""
+
+    def graphs(latent, patch):
+        torch._dynamo.reset()
+        kept = []
+
+        def backend(graph, inputs):
+            kept.append(graph)
+            return graph.forward
+
+        torch._dynamo.utils.counters.clear()
+        model = composition.compiled(load_tiny_wan(), backend=backend)
+        ksampler(vectorized(model, latent) if patch else model, latent)
+        return len(kept), sum(torch._dynamo.utils.counters["graph_break"].values())
+
+    latent = video_latent(TASKS["extension"])
+    plain = graphs(latent, patch=False)
+    ours = graphs(latent, patch=True)
+    recorded["graphs and breaks, plain and vectorized"] = {"plain": plain, "vectorized": ours}
+    assert ours <= plain
