@@ -11,7 +11,7 @@ import torch
 
 from ..errors import PusaError
 from .contents import read_contents, require_finite_contents
-from .experts import SPOKEN, guess_expert
+from .experts import SPOKEN, guess_expert, name_in_folder
 from .report import contents_report, rank_text
 from .resize import DTYPES, Target, resize
 from .weight_files import open_weights
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_inspect(options: argparse.Namespace) -> None:
     """Print what a file holds, and read all of it once to find damaged values."""
     contents = read_contents(open_weights(options.file))
-    guess = guess_expert(options.file, contents.file.metadata)
+    guess = guess_expert(name_in_folder(options.file), contents.file.metadata)
     expert = f"{SPOKEN[guess.expert]} (from the {guess.source})" if guess.expert else "not named by the file"
     _say(contents_report(contents, os.path.getsize(options.file), expert))
     require_finite_contents(contents)

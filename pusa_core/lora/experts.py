@@ -79,6 +79,11 @@ def guess_expert(file_name: str, metadata: Mapping[str, str]) -> ExpertGuess:
     return ExpertGuess(None, "")
 
 
+def name_in_folder(path: str) -> str:
+    """A path's last two parts: folders further up say nothing about the file."""
+    return "/".join(re.split(r"[\\/]", path)[-2:])
+
+
 def distilled_steps(file_name: str) -> int:
     """Steps a LightX2V file was distilled for, from its name; 4 when the name does not say."""
     found = STEPS_PATTERN.search(file_name)

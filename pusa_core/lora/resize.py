@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import PusaError
 from .contents import Change, LoraContents
-from .experts import SPOKEN, guess_expert
+from .experts import SPOKEN, guess_expert, name_in_folder
 from .layouts import BIAS, MODULATION, PARAMETER, WEIGHT
 
 PREFIX = "diffusion_model."
@@ -129,7 +129,7 @@ def resize(
         "pusa_source_sha256": sha256(source),
         "pusa_resized_to": str(target),
     }
-    if expert := guess_expert(source, contents.file.metadata).expert:
+    if expert := guess_expert(name_in_folder(source), contents.file.metadata).expert:
         metadata["pusa_expert"] = f"{expert} ({SPOKEN[expert]})"
     with _complete_file(out) as file:
         writer = _StreamedSafetensors(file, header_bytes=_header_bound(contents, metadata))
