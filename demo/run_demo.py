@@ -17,6 +17,7 @@ import numpy as np
 
 from devtools import environment
 from devtools.comfy_server import ComfyServer, ServerError
+from devtools.commands import stop_like_ctrl_c
 from devtools.serve import DEMO_MODELS, development_server, has_accelerator
 
 from .contact_sheet import Row, contact_sheet
@@ -187,6 +188,7 @@ def main(arguments: Sequence[str]) -> int:
     held_out = scenes(HELD_OUT_SEED + options.seed, held_out=True)
     order = random.Random(options.seed)
     rows = []
+    stop_like_ctrl_c()
     try:
         with development_server(found, cpu=not has_accelerator(found)) as server:
             for demo in runnable:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from devtools.environment import ROOT, SetupError
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one command and returns the exit code; what cannot be set up is one sentence."""
+    stop_like_ctrl_c()
     options, rest = parser().parse_known_args(arguments)
     if rest and not options.passes_arguments_on:
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
@@ -22,6 +24,15 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\nStopped.")
         return 130
+
+
+def stop_like_ctrl_c() -> None:
+    """Lets a plain `kill` end a command as Ctrl+C does, so that no server is left running."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def parser() -> argparse.ArgumentParser:
