@@ -60,6 +60,7 @@ class Zoo:
     steps: int
     cfg: float
     noise: str  # noise multiplier of given frames
+    reconstructed: dict[tuple[Scene, int], Tensor] = field(default_factory=dict)
 
     def sample(self, latent: dict[str, Any], scene: Scene, seed: int, model: Any = None) -> dict[str, Any]:
         """The sampled LATENT."""
@@ -71,9 +72,13 @@ class Zoo:
         """Its frames [N, H, W, 3], 0 to 1."""
         return self.vae.decode(latent["samples"]).flatten(0, 1)
 
-    def through_vae(self, frames: Tensor) -> Tensor:
-        """The frames encoded and decoded: the best any model can do."""
-        return self.vae.decode(self.vae.encode(frames)).flatten(0, 1)
+    def through_vae(self, scene: Scene, begin: int) -> Tensor:
+        """The scene's true frames `begin` to `begin` + 32 encoded and decoded: the best any model can do."""
+        known = self.reconstructed
+        if (scene, begin) not in known:
+            frames = clip_of(scene, begin + LENGTH)[begin:]
+            known[scene, begin] = self.vae.decode(self.vae.encode(frames)).flatten(0, 1)
+        return known[scene, begin]
 
 
 def empty_latent() -> dict[str, Tensor]:
@@ -96,53 +101,54 @@ def psnr(frames: Tensor, truth: Tensor) -> float:
     return float(-10 * torch.log10((frames - truth).square().mean().clamp(min=1e-10)))
 
 
-def seam_numbers(zoo: Zoo, made: Tensor, truth: Tensor, before: int) -> dict[str, float]:
+def seam_numbers(made: Tensor, truth: Tensor, decoded: Tensor, before: int) -> dict[str, float]:
     """The jump from frame `before` to the next, relative to the same two frames of the real clip.
 
-    made, truth: [33, H, W, 3], the generated video and the true frames of the same times. "seam": both frames as generated
+    made, truth, decoded: [33, H, W, 3], the generated video, the true frames of the same times, and those through the VAE. "seam": both frames as generated
     against both frames real. "stitched": the real frame on the given side against the generated one on the other, relative to the
     same with the real clip passed through the VAE, since a cut from pixels to decoded pixels is in any stitched video.
     """
-    decoded = zoo.through_vae(truth)
     return {
         "seam": step(made[before], made[before + 1]) / step(truth[before], truth[before + 1]),
         "stitched": step(truth[before], made[before + 1]) / step(truth[before], decoded[before + 1]),
     }
 
 
-def free_numbers(zoo: Zoo, made: Tensor, truth: Tensor, given: frozenset[int]) -> dict[str, float]:
+def free_numbers(made: Tensor, truth: Tensor, decoded: Tensor, given: frozenset[int]) -> dict[str, float]:
     """PSNR of the frames that were not given, and what the VAE alone would reach on them."""
     free = [frame for frame in range(len(truth)) if frame not in given]
     return {
         "PSNR": psnr(made[free], truth[free]),
-        "PSNR of the VAE": psnr(zoo.through_vae(truth)[free], truth[free]),
+        "PSNR of the VAE": psnr(decoded[free], truth[free]),
     }
 
 
 def extend(zoo: Zoo, scene: Scene, seed: int) -> Outcome:
     """16 frames given, 20 more made."""
     world = clip_of(scene, 36)
-    clip, truth = world[:16], world[3:]
+    clip, truth, decoded = world[:16], world[3:], zoo.through_vae(scene, 3)
     latent = PusaConditionVideo.execute(
         zoo.vae, empty_latent(), clip, "extend", noise_multipliers=zoo.noise
     ).args[0]
     made = zoo.decode(zoo.sample(latent, scene, seed))
     whole = PusaStitch.execute(made, first=clip).args[1]
-    numbers = seam_numbers(zoo, made, truth, 12) | free_numbers(zoo, made, truth, frozenset(range(13)))
+    numbers = seam_numbers(made, truth, decoded, 12) | free_numbers(
+        made, truth, decoded, frozenset(range(13))
+    )
     return Outcome(whole, world, frozenset(range(16)), numbers)
 
 
 def prepend(zoo: Zoo, scene: Scene, seed: int) -> Outcome:
     """16 frames given, the 20 before them made."""
     world = clip_of(scene, 36)
-    clip, truth = world[20:], world[:33]
+    clip, truth, decoded = world[20:], world[:33], zoo.through_vae(scene, 0)
     latent = PusaConditionVideo.execute(
         zoo.vae, empty_latent(), clip, "prepend", noise_multipliers=zoo.noise
     ).args[0]
     made = zoo.decode(zoo.sample(latent, scene, seed))
     whole = PusaStitch.execute(made, second=clip).args[1]
-    backward = seam_numbers(zoo, made.flip(0), truth.flip(0), 12)
-    numbers = backward | free_numbers(zoo, made, truth, frozenset(range(20, 33)))
+    backward = seam_numbers(made.flip(0), truth.flip(0), decoded.flip(0), 12)
+    numbers = backward | free_numbers(made, truth, decoded, frozenset(range(20, 33)))
     return Outcome(whole, world, frozenset(range(20, 36)), numbers)
 
 
@@ -154,7 +160,7 @@ def complete(zoo: Zoo, scene: Scene, seed: int) -> Outcome:
     ).args[0]
     made = zoo.decode(zoo.sample(latent, scene, seed))
     given = frozenset([*range(5), *range(29, 33)])
-    return Outcome(made, truth, given, free_numbers(zoo, made, truth, given))
+    return Outcome(made, truth, given, free_numbers(made, truth, zoo.through_vae(scene, 0), given))
 
 
 def transition(zoo: Zoo, scene: Scene, seed: int) -> Outcome:
@@ -167,7 +173,7 @@ def transition(zoo: Zoo, scene: Scene, seed: int) -> Outcome:
     made = zoo.decode(zoo.sample(latent, scene, seed))
     whole = PusaStitch.execute(made, first=first, second=second, overlap_frames=9).args[1]
     given = frozenset([*range(9), *range(24, 33)])
-    return Outcome(whole, truth, given, free_numbers(zoo, made, truth, given))
+    return Outcome(whole, truth, given, free_numbers(made, truth, zoo.through_vae(scene, 0), given))
 
 
 def keyframes(encode: str) -> Callable[[Zoo, Scene, int], Outcome]:
@@ -180,7 +186,12 @@ def keyframes(encode: str) -> Callable[[Zoo, Scene, int], Outcome]:
             zoo.vae, empty_latent(), truth[list(given)], noise_multipliers=zoo.noise, encode=encode
         ).args[0]
         made = zoo.decode(zoo.sample(latent, scene, seed))
-        return Outcome(made, truth, frozenset(given), free_numbers(zoo, made, truth, frozenset(given)))
+        return Outcome(
+            made,
+            truth,
+            frozenset(given),
+            free_numbers(made, truth, zoo.through_vae(scene, 0), frozenset(given)),
+        )
 
     return run
 
