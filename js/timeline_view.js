@@ -327,16 +327,16 @@ export class TimelineView {
     if (this.picture) this.showHandles(this.picture);
   }
 
-  /** @param {number} index */
+  /** @param {number} index of a handle; the last one where there are fewer */
   focus(index) {
-    const handle = this.handles.children[index];
+    const handle = this.handles.children[Math.min(index, this.handles.children.length - 1)];
     if (handle instanceof HTMLElement) handle.focus({ preventScroll: true });
   }
 
   /** @param {number} index */
   remove(index) {
     this.actions.remove(index);
-    this.focus(Math.min(index, this.handles.children.length - 1));
+    this.focus(index);
   }
 
   /**

@@ -13,12 +13,15 @@ import { python } from "../js/python.js";
 export const PATIENCE = 120_000;
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-/** What the page of a bare ComfyUI complains about by itself: no network, settings of unknown id, leaving a subgraph, no user.css yet. */
-const NOT_OURS = [/api\.comfy\.org/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/];
+/** What the page of a bare ComfyUI complains about by itself: no network (searched for packs, sizes of model files), settings of unknown id, leaving a subgraph, no user.css yet. */
+const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/];
 
-/** Starts ComfyUI, or takes the one that PUSA_SERVER names. */
+/**
+ * Starts ComfyUI, or takes the one that PUSA_SERVER describes (what serve.py printed).
+ * @returns {Promise<{url: string, base: string, stop: () => Promise<void>}>} `base` is the folder that holds its input and output
+ */
 export async function startServer() {
-  if (process.env.PUSA_SERVER) return { url: process.env.PUSA_SERVER, stop: async () => {} };
+  if (process.env.PUSA_SERVER) return { ...JSON.parse(process.env.PUSA_SERVER), stop: async () => {} };
   const process_ = spawn(python, ["tests/browser/serve.py"], { cwd: ROOT, stdio: ["pipe", "pipe", "inherit"] });
   const ended = new Promise((resolve) => process_.once("exit", resolve));
   const line = await new Promise((resolve, reject) => {
@@ -29,7 +32,7 @@ export async function startServer() {
     process_.stdin.end();
     await ended;
   };
-  return { url: /** @type {string} */ (JSON.parse(line).url), stop };
+  return { ...JSON.parse(line), stop };
 }
 
 /** Starts the browser with an empty profile. */

@@ -1,5 +1,5 @@
 // Finding an injector and its timeline on the page, whichever renderer draws it.
-import { frames } from "./comfy_page.js";
+import { frames, settle } from "./comfy_page.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** @typedef {{x: number, y: number, width: number, height: number}} Box */
@@ -13,7 +13,7 @@ export async function lookAt(page, { index = 0, scale = 1 } = {}) {
   await page.evaluate(
     ({ index, scale }) => {
       const { canvas } = window.app;
-      const node = canvas.graph.nodes.filter((/** @type {any} */ each) => /^PusaCondition(Frames|Video)$/.test(each.comfyClass))[index];
+      const node = canvas.graph.nodes.filter((/** @type {any} */ each) => /^PusaCondition(Frames|Video)$/.test(each.comfyClass)).sort((/** @type {any} */ a, /** @type {any} */ b) => a.id - b.id)[index];
       canvas.ds.scale = scale;
       canvas.ds.offset[0] = -node.pos[0] + 320 / scale;
       canvas.ds.offset[1] = -node.pos[1] + 130 / scale;
@@ -21,7 +21,7 @@ export async function lookAt(page, { index = 0, scale = 1 } = {}) {
     },
     { index, scale },
   );
-  await frames(page);
+  await settle(page);
 }
 
 /**
@@ -32,7 +32,7 @@ export async function lookAt(page, { index = 0, scale = 1 } = {}) {
  */
 export function texts(page, index = 0) {
   return page.evaluate((index) => {
-    const node = window.app.canvas.graph.nodes.filter((/** @type {any} */ each) => /^PusaCondition(Frames|Video)$/.test(each.comfyClass))[index];
+    const node = window.app.canvas.graph.nodes.filter((/** @type {any} */ each) => /^PusaCondition(Frames|Video)$/.test(each.comfyClass)).sort((/** @type {any} */ a, /** @type {any} */ b) => a.id - b.id)[index];
     return ["positions", "noise_multipliers"].map((name) => node.widgets.find((/** @type {any} */ widget) => widget.name === name).value);
   }, index).then((found) => /** @type {[string, string]} */ (found));
 }
@@ -125,7 +125,7 @@ export async function drag(page, handle, { frame, multiplier, count }) {
 }
 
 /**
- * The graph as it is saved, without what changes by itself: pan, zoom and the order of drawing.
+ * The graph as it is saved, without what ComfyUI changes by itself: pan and zoom, the order of drawing, fractions of a pixel.
  * @param {Page} page
  * @returns {Promise<any>}
  */
@@ -134,7 +134,14 @@ export function saved(page) {
     const graph = JSON.parse(JSON.stringify(window.app.graph.serialize()));
     delete graph.extra.ds;
     delete graph.extra.frontendVersion;
+    delete graph.id;
+    delete graph.revision;
     graph.nodes.sort((/** @type {any} */ a, /** @type {any} */ b) => a.id - b.id);
+    for (const node of graph.nodes) {
+      delete node.order;
+      node.pos = [...node.pos].map(Math.round);
+      node.size = [...node.size].map(Math.round);
+    }
     return graph;
   });
 }

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { load, openComfy, startBrowser, startServer } from "./comfy_page.js";
+import { drag, lookAt } from "./timeline_page.js";
+
+const NAME = "Demo - start-end frames (Wan2.2 + LightX2V).json";
+const FOLDER = new URL("../../demo/workflows/", import.meta.url);
+const TWINS = new URL("../../demo/workflows/api/", import.meta.url);
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */
+let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */
+let browser;
+
+before(async () => {
+  [server, browser] = await Promise.all([startServer(), startBrowser()]);
+});
+after(async () => {
+  await browser?.stop();
+  await server?.stop();
+});
+
+/**
+ * The tensors of a .latent file, without its metadata (which holds the graph).
+ * @param {string} prefix
+ */
+function latent(prefix) {
+  const folder = join(server.base, "output");
+  const name = readdirSync(folder).find((each) => each.startsWith(prefix) && each.endsWith(".latent"));
+  assert.ok(name, `no ${prefix}*.latent in ${folder}`);
+  const bytes = readFileSync(join(folder, name));
+  return bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
+}
+
+/** Waits until the server has nothing more to run; a failed run is an error. */
+async function idle() {
+  for (;;) {
+    const { queue_running: running, queue_pending: pending } = await (await fetch(`${server.url}/queue`)).json();
+    if (running.length + pending.length === 0) break;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  const runs = Object.values(await (await fetch(`${server.url}/history`)).json());
+  for (const { status } of runs) assert.equal(status.status_str, "success", JSON.stringify(status.messages));
+}
+
+/**
+ * Queues a graph in API format.
+ * @param {any} graph
+ */
+async function queue(graph) {
+  const answer = await fetch(`${server.url}/prompt`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt: graph }) });
+  assert.equal(answer.status, 200, await answer.text());
+  await idle();
+}
+
+/**
+ * The API twin with the sampler's latent saved instead of its video.
+ * @param {string} prefix
+ * @param {Record<string, string>} [texts] of the injector
+ */
+function twin(prefix, texts = {}) {
+  const graph = JSON.parse(readFileSync(new URL(encodeURIComponent(NAME), TWINS), "utf8"));
+  for (const node of Object.values(graph)) if (node.class_type === "PusaConditionFrames") Object.assign(node.inputs, texts);
+  const [sampler] = Object.entries(graph).find(([, node]) => node.class_type === "PusaSampler") ?? [];
+  graph.save_latent = { class_type: "SaveLatent", inputs: { samples: [sampler, 0], filename_prefix: prefix } };
+  return graph;
+}
+
+describe("the queue button", () => {
+  test("runs what the timeline shows: the latent is the API twin's to the last bit, before and after a drag", async () => {
+    const { page, errors } = await openComfy(browser.context, server.url);
+    await load(page, JSON.parse(readFileSync(new URL(encodeURIComponent(NAME), FOLDER), "utf8")));
+    await page.evaluate(() => {
+      const { graph } = window.app;
+      const saver = window.LiteGraph.createNode("SaveLatent");
+      graph.add(saver);
+      const sampler = graph.nodes.find((/** @type {any} */ node) => node.comfyClass === "PusaSampler");
+      // A run must not change the seed of the next one.
+      for (const widget of sampler.widgets) if (widget.name === "control_after_generate") widget.value = "fixed";
+      sampler.connectSlots(sampler.outputs[0], saver, saver.inputs[0], undefined);
+    });
+    const press = async (/** @type {string} */ prefix) => {
+      await page.evaluate((prefix) => {
+        const saver = window.app.graph.nodes.find((/** @type {any} */ node) => node.comfyClass === "SaveLatent");
+        saver.widgets.find((/** @type {any} */ widget) => widget.name === "filename_prefix").value = prefix;
+      }, prefix);
+      const posted = page.waitForResponse((response) => response.url().endsWith("/prompt"));
+      await page.locator("[data-testid=queue-button] button, .queue-button-group button").first().click();
+      assert.equal((await posted).status(), 200);
+      await idle();
+    };
+    await press("button_first");
+    await lookAt(page);
+    await drag(page, 1, { frame: 6, multiplier: 0.3, count: 9 });
+    await press("button_second");
+    assert.deepEqual(errors, []);
+    await page.close();
+
+    await queue(twin("twin_first"));
+    await queue(twin("twin_second", { positions: "0, -3", noise_multipliers: "0.2, 0.3" }));
+    assert.ok(latent("button_first").equals(latent("twin_first")));
+    assert.ok(latent("button_second").equals(latent("twin_second")));
+    assert.ok(!latent("button_first").equals(latent("button_second")));
+  });
+});

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+import { PATIENCE, load, openComfy, startBrowser, startServer } from "./comfy_page.js";
+import { saved } from "./timeline_page.js";
+
+const FOLDERS = { template: new URL("../../workflows/", import.meta.url), demo: new URL("../../demo/workflows/", import.meta.url) };
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */
+let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */
+let browser;
+
+before(async () => {
+  [server, browser] = await Promise.all([startServer(), startBrowser()]);
+});
+after(async () => {
+  await browser?.stop();
+  await server?.stop();
+});
+
+/** @param {URL} folder */
+function workflowsIn(folder) {
+  return readdirSync(folder).filter((name) => name.endsWith(".json"));
+}
+
+/**
+ * @param {URL} folder
+ * @param {string} name
+ */
+function read(folder, name) {
+  return JSON.parse(readFileSync(new URL(encodeURIComponent(name), folder), "utf8"));
+}
+
+/**
+ * The model files that a workflow asks for and the server lacks, as ComfyUI lists them: "folder / file".
+ * @param {any} workflow
+ */
+async function missingModels(workflow) {
+  const wanted = new Set();
+  for (const node of workflow.nodes) {
+    for (const { name, directory } of node.properties?.models ?? []) wanted.add(`${directory} / ${name}`);
+  }
+  const missing = [];
+  for (const label of wanted) {
+    const [directory, name] = label.split(" / ");
+    if (!(await (await fetch(`${server.url}/models/${directory}`)).json()).includes(name)) missing.push(label);
+  }
+  return missing.sort();
+}
+
+for (const vue of [false, true]) {
+  describe(`workflows in ${vue ? "Nodes 2.0" : "the classic renderer"}`, () => {
+    test("each loads unchanged, without a console error or a missing node, and names the model files that are missing", async (context) => {
+      const { page, errors } = await openComfy(browser.context, server.url, { "Comfy.VueNodes.Enabled": vue, "Comfy.Workflow.ShowMissingModelsWarning": true });
+      for (const [kind, folder] of Object.entries(FOLDERS)) {
+        for (const name of workflowsIn(folder)) {
+          await context.test(name, async () => {
+            const workflow = read(folder, name);
+            await load(page, workflow);
+            assert.deepEqual(errors.splice(0), []);
+            assert.equal(await page.locator(".comfy-missing-nodes").count(), 0, "a missing-nodes dialog is open");
+            const missing = await missingModels(workflow);
+            const labels = page.locator(".comfy-missing-models li span[title]");
+            if (missing.length > 0) await page.locator(".comfy-missing-models").waitFor();
+            assert.deepEqual((await labels.allTextContents()).map((label) => label.trim()).sort(), missing);
+            if (kind === "demo") assert.deepEqual(missing, []);
+            while ((await page.locator(".p-dialog").count()) > 0) {
+              await page.keyboard.press("Escape");
+              await page.waitForTimeout(150);
+            }
+            const graph = await saved(page);
+            for (const node of workflow.nodes) {
+              const loaded = graph.nodes.find((/** @type {any} */ each) => each.id === node.id);
+              assert.deepEqual(loaded.widgets_values ?? [], node.widgets_values ?? [], node.type);
+              if (!vue) assert.ok(loaded.size[1] <= Math.ceil(node.size[1]) + 1, `${node.type} ${node.id} grew from ${node.size[1]} to ${loaded.size[1]}`);
+            }
+          });
+        }
+      }
+      await page.close();
+    });
+  });
+}
+
+describe("the template browser", () => {
+  test("lists every workflow under its name with its picture, and opens one in three clicks", async () => {
+    const { page, errors } = await openComfy(browser.context, server.url, { "Comfy.Workflow.ShowMissingModelsWarning": true });
+    await page.locator(".templates-tab-button, [data-testid=templates-button], .side-bar-button:has-text('Templates')").first().click();
+    await page.getByText("ComfyUI-Pusa", { exact: true }).first().click();
+    const names = workflowsIn(FOLDERS.template).map((name) => name.replace(/\.json$/, ""));
+    for (const name of names) {
+      const picture = await fetch(`${server.url}/api/workflow_templates/ComfyUI-Pusa/${encodeURIComponent(name)}.jpg`);
+      assert.equal(picture.status, 200, `${name}.jpg`);
+    }
+    const card = page.locator("[data-testid^=template-workflow-]").first();
+    await card.waitFor();
+    await card.locator("img").first().click();
+    await page.locator(".comfy-missing-models").waitFor({ timeout: PATIENCE });
+    assert.ok((await page.evaluate(() => window.app.graph.nodes.length)) > 5);
+    assert.deepEqual(errors, []);
+    await page.close();
+  });
+});
