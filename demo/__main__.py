@@ -13,6 +13,7 @@ PROGRAMS = {"train": "train", "evaluate": "evaluate"}
 
 
 def main() -> None:
+    """Run the program named first with the other arguments."""
     if len(sys.argv) < 2 or sys.argv[1] not in PROGRAMS:
         sys.exit(f"usage: python demo {{{','.join(PROGRAMS)}}} [options]")
     here = Path(__file__).resolve().parent

@@ -25,7 +25,13 @@ class Series:
 
 
 def line_chart(
-    title: str, x_label: str, y_label: str, series: Sequence[Series], width: int = 620, height: int = 380, log_y: bool = False
+    title: str,
+    x_label: str,
+    y_label: str,
+    series: Sequence[Series],
+    width: int = 620,
+    height: int = 380,
+    log_y: bool = False,
 ) -> Image.Image:
     """A chart of one or more lines with their legend. log_y: the vertical axis counts in powers of ten."""
 
@@ -52,7 +58,11 @@ def line_chart(
         y = height - BOTTOM - tick / TICKS * (height - TOP - BOTTOM)
         canvas.draw.line((LEFT, y, width - RIGHT, y), fill=GRID)
         canvas.text(LEFT - 6, y, _number(10**level if log_y else level), anchor="rm")
-    for x in sorted(set(xs)) if len(set(xs)) <= 8 else [x_least + (x_most - x_least) * i / TICKS for i in range(TICKS + 1)]:
+    for x in (
+        sorted(set(xs))
+        if len(set(xs)) <= 8
+        else [x_least + (x_most - x_least) * i / TICKS for i in range(TICKS + 1)]
+    ):
         canvas.text(place(x, 10**y_least if log_y else y_least)[0], height - BOTTOM + 10, _number(x))
     for number, line in enumerate(series):
         colour = SERIES_COLOURS[number % len(SERIES_COLOURS)]

@@ -17,8 +17,13 @@ DIFFERENCE = 0.35  # in one colour channel, out of 2: more than this is not back
 LEAST_AREA, MOST_AREA = 60, 900  # pixels of a sensible shape; the real ones have about 110 to 420
 MOST_SPREAD = 1.6  # second moment relative to a disc of the same area; a triangle's is 1.21
 WHOLE_SHARE = 0.9  # of the frames must show one compact shape
-LEAST_TRAVEL = 4.0  # pixels over the clip, below which nothing moves; the slowest real clip of 17 frames has 8
-FILL_OF_SQUARE, FILL_OF_CIRCLE = 0.88, 0.645  # least share of the bounding box that is covered; triangles have 0.5
+LEAST_TRAVEL = (
+    4.0  # pixels over the clip, below which nothing moves; the slowest real clip of 17 frames has 8
+)
+FILL_OF_SQUARE, FILL_OF_CIRCLE = (
+    0.88,
+    0.645,
+)  # least share of the bounding box that is covered; triangles have 0.5
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ class Observation:
 
 def observe(video: Tensor) -> Observation:
     """video: [3, T, H, W] in [-1, 1], red green blue."""
-    rows = video.median(dim=3).values.median(dim=1).values  # [3, H], as the shape covers less than half of any row
+    rows = (
+        video.median(dim=3).values.median(dim=1).values
+    )  # [3, H], as the shape covers less than half of any row
     difference = (video - rows[:, None, :, None]).abs().amax(0)  # [T, H, W]
     mask = difference > DIFFERENCE
     background = nearest(data.BACKGROUNDS, rows.mean(1))
@@ -79,7 +86,9 @@ def observe(video: Tensor) -> Observation:
 
 def nearest(palette: dict[str, tuple[float, float, float]], colour: Tensor) -> str:
     """Name of the palette's colour nearest to [3] in [-1, 1]."""
-    distances = {name: float((torch.tensor(value) * 2 - 1 - colour).square().sum()) for name, value in palette.items()}
+    distances = {
+        name: float((torch.tensor(value) * 2 - 1 - colour).square().sum()) for name, value in palette.items()
+    }
     return min(distances, key=distances.__getitem__)
 
 
@@ -109,6 +118,6 @@ def _shape(masks: Tensor) -> str:
     return "circle" if fill >= FILL_OF_CIRCLE else "triangle"
 
 
-def jump(video: Tensor) -> Tensor:
-    """How much the first frame differs from the second, mean absolute difference. video: [B, 3, T, H, W]; returns [B]."""
-    return (video[:, :, 1] - video[:, :, 0]).abs().flatten(1).mean(1)
+def jump(video: Tensor, frame: int) -> Tensor:
+    """How much a pixel frame differs from the next, mean absolute difference. video: [B, 3, T, H, W]; returns [B]."""
+    return (video[:, :, frame + 1] - video[:, :, frame]).abs().flatten(1).mean(1)

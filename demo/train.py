@@ -37,8 +37,12 @@ log = logging.getLogger("demo")
 def main(arguments: Sequence[str]) -> None:
     """Run the stages named on the command line, or all of them in order, then write what is finished to demo/models."""
     parser = argparse.ArgumentParser(prog="python demo train", description=__doc__)
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"default: all, in this order: {' '.join(STAGES)}")
-    parser.add_argument("--runs", type=Path, default=HERE / "runs", help="folder for checkpoints, logs and plots")
+    parser.add_argument(
+        "stages", nargs="*", metavar="STAGE", help=f"default: all, in this order: {' '.join(STAGES)}"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=HERE / "runs", help="folder for checkpoints, logs and plots"
+    )
     parser.add_argument("--models", type=Path, default=HERE / "models", help="folder for the finished files")
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.stages) - set(STAGES)):

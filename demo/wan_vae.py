@@ -20,13 +20,17 @@ from torch import Tensor, nn
 LATENT_CHANNELS = 16
 # Mean and spread of Wan 2.1's latents per channel (Wan-Video/Wan2.1 wan/modules/vae.py; ComfyUI latent_formats.Wan21).
 LATENT_MEAN = torch.tensor(
-    [-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508]
-    + [0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921]
-)
+    [
+        -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+        0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
+    ]
+)  # fmt: skip
 LATENT_STD = torch.tensor(
-    [2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743]
-    + [3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160]
-)
+    [
+        2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+        3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
+    ]
+)  # fmt: skip
 
 
 def to_model_space(latent: Tensor) -> Tensor:
@@ -56,7 +60,9 @@ class CausalConv(nn.Module):
     def stacked(self, x: Tensor) -> Tensor:
         """x: [B, T, taps * C, H, W], the frames of each tap beside one another."""
         weight = rearrange(self.weight, "o c t h w -> o (t c) h w")
-        return _over_frames(x, lambda frames: F.conv2d(frames, weight, self.bias, padding=weight.shape[-1] // 2))
+        return _over_frames(
+            x, lambda frames: F.conv2d(frames, weight, self.bias, padding=weight.shape[-1] // 2)
+        )
 
 
 class StillConv(CausalConv):
@@ -64,7 +70,9 @@ class StillConv(CausalConv):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight[:, :, -1]
-        return _over_frames(x, lambda frames: F.conv2d(frames, weight, self.bias, padding=weight.shape[-1] // 2))
+        return _over_frames(
+            x, lambda frames: F.conv2d(frames, weight, self.bias, padding=weight.shape[-1] // 2)
+        )
 
 
 def _over_frames(x: Tensor, layer) -> Tensor:
@@ -102,7 +110,9 @@ class ResidualBlock(nn.Module):
         )
         changes_width = channels_in != channels_out
         assert not (is_identity and changes_width)
-        self.shortcut = StillConv(channels_in, channels_out, time=1, space=1) if changes_width else nn.Identity()
+        self.shortcut = (
+            StillConv(channels_in, channels_out, time=1, space=1) if changes_width else nn.Identity()
+        )
         self.is_identity = is_identity
         if is_identity:  # the last convolution is zero for ever, so the block need not be computed
             self.requires_grad_(False)
@@ -153,7 +163,8 @@ class Upsample(nn.Module):
     def __init__(self, channels: int, in_time: bool):
         super().__init__()
         self.resample = nn.Sequential(
-            nn.Upsample(scale_factor=2.0, mode="nearest-exact"), nn.Conv2d(channels, channels // 2, 3, padding=1)
+            nn.Upsample(scale_factor=2.0, mode="nearest-exact"),
+            nn.Conv2d(channels, channels // 2, 3, padding=1),
         )
         if in_time:
             self.time_conv = CausalConv(channels, 2 * channels, space=1)
@@ -276,7 +287,14 @@ def initialise(vae: WanVAE) -> None:
             _add_identity(module.resample[1].weight, average=isinstance(module, Downsample))
             if module.in_time:
                 _initialise_time_conv(module.time_conv.weight)
-    for conv in (vae.conv1, vae.conv2, vae.encoder.conv1, vae.encoder.head[2], vae.decoder.conv1, vae.decoder.head[2]):
+    for conv in (
+        vae.conv1,
+        vae.conv2,
+        vae.encoder.conv1,
+        vae.encoder.head[2],
+        vae.decoder.conv1,
+        vae.decoder.head[2],
+    ):
         _add_identity(conv.weight[:, :, -1])
 
 
@@ -331,5 +349,7 @@ def load_vae(weights: Mapping[str, Tensor]) -> WanVAE:
         elif isinstance(module, IdentityAttention):
             idle = [module.proj.weight, module.proj.bias]
         if any(bool(values.any()) for values in idle):
-            raise ValueError(f"{name} is in use in this VAE file; only files of the demo's own training load here.")
+            raise ValueError(
+                f"{name} is in use in this VAE file; only files of the demo's own training load here."
+            )
     return vae.eval()

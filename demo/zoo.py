@@ -34,7 +34,10 @@ def vae() -> WanVAE:
 
 def dit(name: str, loras: Mapping[str, float] | None = None) -> WanDiT:
     """A DiT of the zoo in float32, with LoRAs merged into it. name: BASE, ...; loras: file name -> strength."""
-    weights = {key: value.float() for key, value in load_file(MODELS / "diffusion_models" / f"{name}.safetensors").items()}
+    weights = {
+        key: value.float()
+        for key, value in load_file(MODELS / "diffusion_models" / f"{name}.safetensors").items()
+    }
     for lora, strength in (loras or {}).items():
         add_lora(weights, MODELS / "loras" / f"{lora}.safetensors", strength)
     return WanDiT.from_state_dict(weights)
@@ -86,7 +89,10 @@ def sample(
     table = frame_sigmas(sigmas, multipliers)
     vectors = torch.cat([data.text_embedding(caption) for caption in captions])
     empty = data.text_embedding("").expand(len(captions), -1, -1)
-    texts = {id(model): (model.text_embedding(vectors), model.text_embedding(empty)) for model in vars(models).values()}
+    texts = {
+        id(model): (model.text_embedding(vectors), model.text_embedding(empty))
+        for model in vars(models).values()
+    }
 
     def denoiser(x: Tensor, step: int) -> Tensor:
         model = models.high_noise if float(sigmas[step]) >= BOUNDARY_T2V else models.low_noise

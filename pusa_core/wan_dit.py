@@ -78,7 +78,9 @@ class WanBlock(nn.Module):
         self.self_attn = Attention(dim)
         self.cross_attn = Attention(dim)
         self.norm3 = nn.LayerNorm(dim, eps=EPS)
-        self.ffn = nn.Sequential(nn.Linear(dim, ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(ffn_dim, dim))
+        self.ffn = nn.Sequential(
+            nn.Linear(dim, ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(ffn_dim, dim)
+        )
         self.modulation = nn.Parameter(torch.zeros(1, 6, dim))
 
     def forward(self, x: Tensor, modulation: Tensor, rotation: Tensor, context: Tensor) -> Tensor:
@@ -105,12 +107,19 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None, rotation: Tensor | None = None) -> Tensor:
         """x: [B, T, D]; context: [B, L, D], None attends to x; rotation: of x's tokens, or None. Returns [B, T, D]."""
         source = x if context is None else context
-        query, key, value = self.norm_q(self.q(x).float()), self.norm_k(self.k(source).float()), self.v(source)
-        query, key, value = (rearrange(part, "b t (h c) -> b h t c", c=HEAD_WIDTH) for part in (query, key, value))
+        query, key, value = (
+            self.norm_q(self.q(x).float()),
+            self.norm_k(self.k(source).float()),
+            self.v(source),
+        )
+        query, key, value = (
+            rearrange(part, "b t (h c) -> b h t c", c=HEAD_WIDTH) for part in (query, key, value)
+        )
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
         attended = attend(query.to(value.dtype), key.to(value.dtype), value)
-        return self.o(rearrange(attended, "b h t c -> b t (h c)"))
+        joined: Tensor = self.o(rearrange(attended, "b h t c -> b t (h c)"))
+        return joined
 
 
 class WanDiT(nn.Module):
@@ -161,6 +170,10 @@ class WanDiT(nn.Module):
                 f"The timestep has shape {tuple(timestep.shape)} for a latent of batch {batch} and {frames} frames. "
                 f"Give one a clip, ({batch},), or one a latent frame, ({batch}, {frames})."
             )
+        if height % PATCH or width % PATCH:
+            raise PusaError(
+                f"The latent is {height} x {width}; both must be even. Use a video size that is a multiple of 16."
+            )
         timestep = timestep[:, None] if timestep.ndim == 1 else timestep
         embedding = self.time_embedding(sine_features(timestep, self.config.freq_dim))  # [B, 1 or F, D]
         modulation = rearrange(self.time_projection(embedding), "b f (six d) -> b f six d", six=6)
@@ -168,7 +181,7 @@ class WanDiT(nn.Module):
         tokens = rearrange(self.patch_embedding(x), "b d f h w -> b (f h w) d")
         for block in self.blocks:
             tokens = block(tokens, modulation, rotation, context)
-        patches = self.head(tokens, embedding)
+        patches: Tensor = self.head(tokens, embedding)
         sizes = {"f": frames, "h": height // PATCH, "p": PATCH, "q": PATCH}
         return rearrange(patches, "b (f h w) (p q c) -> b c f (h p) (w q)", **sizes)
 
@@ -184,14 +197,17 @@ class Head(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x: [B, F*N, D]; embedding: [B, 1 or F, D], of the timestep. Returns [B, F*N, 4C]."""
         shift, scale = (self.modulation + embedding[:, :, None]).unbind(2)
-        return self.head(modulate(x, shift, scale))
+        patches: Tensor = self.head(modulate(x, shift, scale))
+        return patches
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Normalised x, scaled and shifted frame by frame. x: [B, F*N, D]; shift, scale: [B, 1 or F, D]."""
     normed = F.layer_norm(x, x.shape[-1:], eps=EPS)
     by_frame = rearrange(normed, "b (f n) d -> b f n d", f=shift.shape[1])
-    return rearrange(torch.addcmul(shift[:, :, None], by_frame, 1 + scale[:, :, None]), "b f n d -> b (f n) d")
+    return rearrange(
+        torch.addcmul(shift[:, :, None], by_frame, 1 + scale[:, :, None]), "b f n d -> b (f n) d"
+    )
 
 
 def gated(x: Tensor, gate: Tensor) -> Tensor:
@@ -241,5 +257,7 @@ def without_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict under the official names, whatever container prefix its keys carry."""
     for prefix in PREFIXES:
         if f"{prefix}patch_embedding.weight" in weights:
-            return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+            return {
+                key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
+            }
     return dict(weights)

@@ -21,8 +21,8 @@ from ...pusa_core.wan_dit import WanDiT
 from .. import data
 from .experts import HIGH_NOISE, LOW_NOISE
 from .flow import DIT, compiled, trained_dit
-from .lora import adapt
 from .loop import Plan, train
+from .lora import adapt
 from .text_to_video import BASE
 
 STUDENT_STEPS = 4
@@ -98,8 +98,12 @@ class Student:
 
 STUDENTS = {
     "lightx2v": Student(Plan("lightx2v", 1200, 1e-3, seed=61), BASE, "base", (0, 1, 2, 3), with_bias=True),
-    "lightx2v_high_noise": Student(Plan("lightx2v_high_noise", 700, 1e-3, seed=62), HIGH_NOISE, "experts", (0, 1), False),
-    "lightx2v_low_noise": Student(Plan("lightx2v_low_noise", 700, 1e-3, seed=63), LOW_NOISE, "experts", (2, 3), False),
+    "lightx2v_high_noise": Student(
+        Plan("lightx2v_high_noise", 700, 1e-3, seed=62), HIGH_NOISE, "experts", (0, 1), False
+    ),
+    "lightx2v_low_noise": Student(
+        Plan("lightx2v_low_noise", 700, 1e-3, seed=63), LOW_NOISE, "experts", (2, 3), False
+    ),
 }
 TEACHERS: dict[str, tuple[Plan, Plan]] = {"base": (BASE, BASE), "experts": (HIGH_NOISE, LOW_NOISE)}
 
@@ -140,7 +144,9 @@ def train_student(student: Student, runs: Path) -> None:
 def _read(folder: Path, frames: int) -> Paths:
     parts = [torch.load(path, weights_only=True) for path in sorted(folder.glob(f"{frames}_*.pt"))]
     if len(parts) != PATHS[frames] // TOGETHER:
-        raise FileNotFoundError(f"{folder} holds {len(parts)} of {PATHS[frames] // TOGETHER} files of {frames} frames.")
+        raise FileNotFoundError(
+            f"{folder} holds {len(parts)} of {PATHS[frames] // TOGETHER} files of {frames} frames."
+        )
     return Paths(
         latents=torch.cat([part["latents"] for part in parts]),
         captions=[caption for part in parts for caption in part["captions"]],

@@ -93,7 +93,9 @@ class TrainingClips:
 def _files(runs: Path) -> list[Path]:
     files = sorted((runs / FOLDER).glob("*.pt"))
     if len(files) != CLIPS // CLIPS_PER_FILE:
-        raise FileNotFoundError(f"{runs / FOLDER} holds {len(files)} of {CLIPS // CLIPS_PER_FILE} files; run stage latents.")
+        raise FileNotFoundError(
+            f"{runs / FOLDER} holds {len(files)} of {CLIPS // CLIPS_PER_FILE} files; run stage latents."
+        )
     return files
 
 

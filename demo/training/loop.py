@@ -30,8 +30,10 @@ class Plan:
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to final_share."""
         decay = 0.5 + 0.5 * math.cos(math.pi * step / self.steps)
-        return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * (
-            self.final_share + (1 - self.final_share) * decay
+        return (
+            self.learning_rate
+            * min(1.0, (step + 1) / self.warm_up)
+            * (self.final_share + (1 - self.final_share) * decay)
         )
 
 
@@ -99,10 +101,14 @@ def finished_model(plan: Plan, folder: Path) -> dict[str, Tensor]:
     """The weights a finished run left; refuses a run that is still going."""
     checkpoint = folder / plan.name / "checkpoint.pt"
     if not checkpoint.exists():
-        raise FileNotFoundError(f"{plan.name} has not been trained: run its stage first ({checkpoint} is missing).")
+        raise FileNotFoundError(
+            f"{plan.name} has not been trained: run its stage first ({checkpoint} is missing)."
+        )
     state = torch.load(checkpoint, weights_only=True)
     if state["step"] < plan.steps:
-        raise RuntimeError(f"{plan.name} stands at step {state['step']} of {plan.steps}: finish its stage first.")
+        raise RuntimeError(
+            f"{plan.name} stands at step {state['step']} of {plan.steps}: finish its stage first."
+        )
     return state["model"]
 
 

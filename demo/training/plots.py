@@ -14,5 +14,7 @@ def plot_losses(runs: Path) -> None:
         rows = json.loads(path.read_text(encoding="utf-8"))
         if len(rows) > 1:
             points = [(row["step"], row["loss"]) for row in rows]
-            chart = line_chart(path.parent.name, "step", "loss", [Series("training loss", points)], log_y=True)
+            chart = line_chart(
+                path.parent.name, "step", "loss", [Series("training loss", points)], log_y=True
+            )
             chart.save(path.parent / "loss.png")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -11,30 +10,11 @@ from torch import Tensor
 
 from ..wan_vae import match_latent_statistics
 from . import distill, lora
-from .experts import HIGH_NOISE, LOW_NOISE
+from .files import DISTILL_FILES, DIT_FILES, LIGHTNING_ALPHA, LIGHTNING_FILES, PUSA_FILES, VAE_FILE
 from .latents import latent_statistics
-from .loop import Plan, finished_model
-from .pusa import PUSA, PUSA_HIGH_NOISE, PUSA_LOW_NOISE
-from .text_to_video import BASE
+from .loop import finished_model
+from .model_card import write_card
 from .vae import trained_vae
-
-VAE_FILE = "vae/demo_wan_vae.safetensors"
-DIT_FILES = {
-    "diffusion_models/demo_wan2.1_t2v.safetensors": (BASE, torch.bfloat16),
-    "diffusion_models/demo_wan2.2_t2v_high_noise.safetensors": (HIGH_NOISE, torch.float8_e4m3fn),
-    "diffusion_models/demo_wan2.2_t2v_low_noise.safetensors": (LOW_NOISE, torch.float8_e4m3fn),
-}
-PUSA_FILES = {
-    "loras/demo_pusa_v1.safetensors": PUSA,
-    "loras/demo_high_noise_pusa.safetensors": PUSA_HIGH_NOISE,
-    "loras/demo_low_noise_pusa.safetensors": PUSA_LOW_NOISE,
-}
-DISTILL_FILES = {"loras/demo_lightx2v_4steps_wan2.1.safetensors": "lightx2v"}
-LIGHTNING_FILES = {
-    "loras/demo_lightx2v_4steps_high_noise.safetensors": "lightx2v_high_noise",
-    "loras/demo_lightx2v_4steps_low_noise.safetensors": "lightx2v_low_noise",
-}
-LIGHTNING_ALPHA = 1.0  # over rank 8: 0.125, as in the published files
 
 
 def publish(runs: Path, models: Path) -> list[str]:
@@ -48,8 +28,11 @@ def publish(runs: Path, models: Path) -> list[str]:
             continue
         path = models / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: value.contiguous() for key, value in weights.items()}, path, metadata={"format": "pt"})
+        save_file(
+            {key: value.contiguous() for key, value in weights.items()}, path, metadata={"format": "pt"}
+        )
         path.chmod(0o644)  # save_file lets only its owner read
+    write_card(runs, models)
     return missing
 
 
@@ -64,7 +47,9 @@ def _weights(name: str, runs: Path) -> dict[str, Tensor]:
     if name in PUSA_FILES:
         return _bfloat16(lora.pusa_layout(finished_model(PUSA_FILES[name], runs)))
     if name in DISTILL_FILES:
-        return _bfloat16(lora.distill_layout(finished_model(distill.STUDENTS[DISTILL_FILES[name]].plan, runs)))
+        return _bfloat16(
+            lora.distill_layout(finished_model(distill.STUDENTS[DISTILL_FILES[name]].plan, runs))
+        )
     student = distill.STUDENTS[LIGHTNING_FILES[name]]
     return _bfloat16(lora.lightning_layout(finished_model(student.plan, runs), LIGHTNING_ALPHA))
 
@@ -76,18 +61,3 @@ def _small(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _bfloat16(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: value.to(torch.bfloat16) for key, value in weights.items()}
-
-
-def describe(plan: Plan, runs: Path) -> str:
-    """One line of the model card: steps, seed, minutes and last loss of a run."""
-    history = torch.load(runs / plan.name / "checkpoint.pt", weights_only=True)["history"]
-    last = history[-1]
-    return (
-        f"{last['step']} steps, seed {plan.seed}, {last['seconds'] / 60:.1f} minutes, loss {last['loss']:.4f} "
-        f"(mean of the last {plan.log_every} steps)"
-    )
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

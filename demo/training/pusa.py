@@ -13,8 +13,8 @@ from ...pusa_core.schedule import TIMESTEPS
 from .experts import HIGH_NOISE, LOW_NOISE
 from .flow import TRAINING_SHIFT, clip_losses, compiled, draw_sigmas, trained_dit
 from .latents import TrainingClips
-from .lora import adapt
 from .loop import Plan, train
+from .lora import adapt
 from .text_to_video import BASE
 
 RANK = 16
@@ -39,7 +39,9 @@ def sigmas_for(plan: Plan, batch: int, frames: int) -> Tensor:
         return draw_sigmas(batch, frames, most=BOUNDARY_T2V)
     anywhere = draw_sigmas(batch, frames)
     if plan is PUSA_HIGH_NOISE:
-        return torch.where(torch.rand(batch, frames) < 0.5, draw_sigmas(batch, frames, least=BOUNDARY_T2V), anywhere)
+        return torch.where(
+            torch.rand(batch, frames) < 0.5, draw_sigmas(batch, frames, least=BOUNDARY_T2V), anywhere
+        )
     return anywhere
 
 
@@ -72,7 +74,9 @@ def train_pusa(plan: Plan, runs: Path) -> None:
     velocity = compiled(model)
 
     def loss_of_step(step: int) -> Tensor:
-        losses, sigmas = clip_losses(model, velocity, clips, lambda batch, frames: sigmas_for(plan, batch, frames))
+        losses, sigmas = clip_losses(
+            model, velocity, clips, lambda batch, frames: sigmas_for(plan, batch, frames)
+        )
         return (losses * timestep_weights(sigmas).reshape(len(losses), -1).mean(1)).mean()
 
     optimizer = torch.optim.AdamW(trained, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)

@@ -41,7 +41,9 @@ def optimizers(model: WanDiT, learning_rate: float) -> list[torch.optim.Optimize
     others = [p for p in model.parameters() if id(p) not in matrix_ids]
     return [
         torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
-        torch.optim.Muon(matrices, lr=learning_rate, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.Muon(
+            matrices, lr=learning_rate, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
+        ),
     ]
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+
 from comfyui_pusa.pusa_core.errors import PusaError
 from comfyui_pusa.pusa_core.wan_dit import WanConfig, WanDiT
-
 from support import tiny_wan
 
 
@@ -94,6 +94,11 @@ def test_bfloat16_autocast_stays_close_to_float32(model, inputs):
 def test_a_timestep_that_fits_neither_clips_nor_frames_is_refused(model, inputs, shape):
     with pytest.raises(PusaError, match="timestep has shape"):
         model(inputs[0], torch.zeros(shape), inputs[1])
+
+
+def test_an_odd_latent_size_is_refused_with_the_video_size_that_fits(model, inputs):
+    with pytest.raises(PusaError, match="multiple of 16"):
+        model(inputs[0][..., :7], torch.zeros(2), inputs[1])
 
 
 def test_a_file_with_a_missing_layer_is_refused_by_its_name():

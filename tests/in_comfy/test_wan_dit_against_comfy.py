@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from comfyui_pusa.pusa_core.wan_dit import WanDiT
 
+from comfyui_pusa.pusa_core.wan_dit import WanDiT
 from support import tiny_wan
 
 BATCH, FRAMES = 2, 5

@@ -1,0 +1,386 @@
+"""What the zoo can do, measured on clips it never saw: `python demo evaluate` writes the tables of docs/RESULTS.md.
+
+Every number comes from the shipped files, sampled through pusa_core in float32 with fixed seeds; captions and clips are
+held out (data.Scene.is_held_out). "Pusa" is the base model with the Pusa LoRA; the control is the same training with one
+timestep a clip, and is only measured where its training run lies (demo/runs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..pusa_core.conditions import FrameCondition
+from . import data, zoo
+from .charts import Series, beside, line_chart
+from .contact_sheet import Row, contact_sheet
+from .measure import jump, observe
+from .report import DOCS, table, write_section
+from .training.vae import psnr
+
+PAGE = DOCS / "RESULTS.md"
+CONTROL_RUN = Path(__file__).resolve().parent / "runs"
+CLIPS = 64
+CONTINUED = 16  # pixel frames over which a continuation is compared with the real clip
+JUMP_LIMIT = 1.5  # times that of the real clip
+DISTILLED_GUIDANCE = 1.0
+SHORT, LONG = 5, 9  # latent frames: 17 and 33 pixel frames
+ATTRIBUTES = ("colour", "background", "shape", "direction", "all")
+
+log = logging.getLogger("demo")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Which latent frames of the real clip are given, and with which noise multiplier."""
+
+    name: str
+    given: tuple[tuple[int, float], ...] = ()  # (latent frame, negative from the end; noise multiplier)
+    last_given: int = 0  # pixel frame that the generated frames continue
+
+
+TEXT_TO_VIDEO = Task("text-to-video")
+IMAGE_TO_VIDEO = Task("image-to-video", ((0, 0.0),))
+START_END = Task("start-end", ((0, 0.0), (-1, 0.0)))
+EXTENSION = Task("extension", ((0, 0.0), (1, 0.0)), last_given=4)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One number a clip, for everything that is measured. [N] each; NaN where it does not apply."""
+
+    shown: dict[str, Tensor]  # attribute -> 1 where the clip shows what the caption says
+    continuation: Tensor  # PSNR in dB against the true clip, over the frames that follow the last given one
+    first_frame: Tensor  # PSNR in dB of the first pixel frame against the true one
+    condition_error: Tensor  # mean absolute difference of the given latent frames, in the model's space
+    jump_ratio: (
+        Tensor  # difference of the last given and the next frame, over that of the real clip after the VAE
+    )
+    videos: Tensor  # [N, 3, T, H, W]
+
+
+class Bench:
+    """The held-out clips, their latents and the VAE; runs a task on a model and measures the outcome."""
+
+    def __init__(self, clips: int):
+        scenes = data.scenes(data.HELD_OUT_SEED, held_out=True)
+        self.scenes = list(itertools.islice(scenes, clips))
+        self.captions = [scene.caption for scene in self.scenes]
+        self.vae = zoo.vae()
+        self.real = data.render(self.scenes)
+        self.latents = zoo.encode(self.vae, self.real)
+
+    def run(self, models: zoo.Pair, task: Task, settings: zoo.Settings) -> Scores:
+        """Sample the task once for every clip, and measure."""
+        frames = settings.latent_frames
+        clean = self.latents[:, :, :frames]
+        conditions = [
+            FrameCondition(clean[:, :, place % frames, None], place % frames, multiplier)
+            for place, multiplier in task.given
+        ]
+        made = zoo.sample(models, self.captions, settings, conditions)
+        videos = zoo.decode(self.vae, made)
+        real = self.real[:, :, : videos.shape[2]]
+        through_vae = zoo.decode(self.vae, clean[:, :, :3])
+        follows = slice(task.last_given + 1, task.last_given + 1 + CONTINUED)
+        places = [place % frames for place, _ in task.given]
+        error = (
+            (made - clean)[:, :, places].abs().flatten(1).mean(1)
+            if places
+            else torch.full((len(made),), math.nan)
+        )
+        return Scores(
+            shown=self.shown(videos),
+            continuation=psnr(videos[:, :, follows], real[:, :, follows]),
+            first_frame=psnr(videos[:, :, :1], real[:, :, :1]),
+            condition_error=error,
+            jump_ratio=jump(videos, task.last_given) / jump(through_vae, task.last_given),
+            videos=videos,
+        )
+
+    def shown(self, videos: Tensor) -> dict[str, Tensor]:
+        """Attribute -> [N], 1 where the measuring program sees in the clip what its caption says."""
+        seen = [observe(video).matches(scene) for video, scene in zip(videos, self.scenes, strict=True)]
+        return {name: torch.tensor([float(one[name]) for one in seen]) for name in (*ATTRIBUTES, "whole")}
+
+
+def share(hits: Tensor) -> str:
+    """Percentage of ones with its 95 % interval (Wilson). hits: [N], 0 or 1."""
+    low, high = wilson(hits)
+    return f"{100 * hits.mean():.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def wilson(hits: Tensor) -> tuple[float, float]:
+    """95 % score interval of a share. hits: [N], 0 or 1."""
+    count, part, z = len(hits), float(hits.mean()), 1.96
+    centre = (part + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * math.sqrt(part * (1 - part) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean(values: Tensor, unit: str = "", digits: int = 1) -> str:
+    """Mean with the half width of its 95 % interval (normal). values: [N]."""
+    return f"{values.mean():.{digits}f} ± {half_width(values):.{digits}f}{unit}"
+
+
+def half_width(values: Tensor) -> float:
+    """Of the mean's 95 % interval."""
+    return 1.96 * float(values.std()) / math.sqrt(len(values))
+
+
+def text_cells(scores: Scores) -> list[str]:
+    """A row's cells for text-to-video."""
+    return [share(scores.shown[name]) for name in ATTRIBUTES]
+
+
+def picture_cells(scores: Scores) -> list[str]:
+    """A row's cells for a task with given frames."""
+    return [
+        mean(scores.continuation, " dB"),
+        mean(scores.first_frame, " dB"),
+        f"{scores.condition_error.mean():.4f}",
+        f"{scores.jump_ratio.median():.2f}",
+        share((scores.jump_ratio < JUMP_LIMIT).float()),
+        share(scores.shown["all"]),
+    ]
+
+
+TEXT_HEAD = [*ATTRIBUTES[:-1], "all of these, and one whole shape"]
+PICTURE_HEAD = [
+    "continuation",
+    "first frame",
+    "condition error",
+    "jump, median",
+    f"jump < {JUMP_LIMIT}",
+    "all attributes",
+]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one measurement says: its text, and its chart if it is a curve."""
+
+    text: str
+    chart: Image.Image | None = None
+
+
+def base_pair() -> zoo.Pair:
+    """The base model alone."""
+    return zoo.Pair.single(zoo.dit(zoo.BASE))
+
+
+def pusa_pair(alpha: float = 1.0) -> zoo.Pair:
+    """The base model with the Pusa LoRA."""
+    return zoo.Pair.single(zoo.dit(zoo.BASE, {zoo.PUSA: alpha}))
+
+
+def expert_pair(alpha: float = 1.0, four_steps: bool = False) -> zoo.Pair:
+    """Both experts with their Pusa LoRAs (none at alpha 0) and, if asked for, their four-step LoRAs."""
+    high, low = {zoo.HIGH_NOISE_PUSA: alpha}, {zoo.LOW_NOISE_PUSA: alpha}
+    if four_steps:
+        high[zoo.LIGHTX2V_HIGH_NOISE], low[zoo.LIGHTX2V_LOW_NOISE] = 1.0, 1.0
+    return zoo.Pair(zoo.dit(zoo.HIGH_NOISE, high), zoo.dit(zoo.LOW_NOISE, low))
+
+
+def control_pair() -> zoo.Pair | None:
+    """The base model with the control LoRA, or None where its training run is not at hand (it is not shipped)."""
+    from .training.loop import finished_model
+    from .training.lora import pusa_layout
+    from .training.pusa import CONTROL
+
+    try:
+        weights = pusa_layout(finished_model(CONTROL, CONTROL_RUN))
+    except (FileNotFoundError, RuntimeError):
+        return None
+    file = CONTROL_RUN / CONTROL.name / "lora.safetensors"
+    save_file({key: value.contiguous() for key, value in weights.items()}, file)
+    merged = dict(zoo.dit(zoo.BASE).state_dict())
+    zoo.add_lora(merged, file, 1.0)
+    return zoo.Pair.single(zoo.WanDiT.from_state_dict(merged))
+
+
+def the_claim(bench: Bench) -> Section:
+    """Base, control and Pusa on every task, whole clips of 33 frames."""
+    settings = zoo.Settings(LONG)
+    pairs = {"base alone": base_pair(), "control (scalar LoRA)": control_pair(), "Pusa LoRA": pusa_pair()}
+    text_rows, picture_rows, all_shown, sheet = [], [], {}, []
+    for name, pair in pairs.items():
+        if pair is None:
+            log.info("the control LoRA is not trained here: left out")
+            continue
+        for task in (TEXT_TO_VIDEO, IMAGE_TO_VIDEO, START_END, EXTENSION):
+            scores = bench.run(pair, task, settings)
+            log.info("%s, %s", name, task.name)
+            if task is TEXT_TO_VIDEO:
+                all_shown[name] = scores.shown["all"]
+                text_rows.append([name, *text_cells(scores)])
+            else:
+                picture_rows.append([task.name, name, *picture_cells(scores)])
+            if name != "control (scalar LoRA)" and task in (TEXT_TO_VIDEO, IMAGE_TO_VIDEO):
+                sheet.append((name, task, scores.videos))
+    picture_rows.sort(key=lambda row: [IMAGE_TO_VIDEO.name, START_END.name, EXTENSION.name].index(row[0]))
+    write_sheets(bench, sheet)
+    difference = all_shown["Pusa LoRA"] - all_shown["base alone"]
+    real = bench.shown(bench.real)["all"]
+    decoded = zoo.decode(bench.vae, bench.latents)
+    paragraphs = [
+        f"{len(bench.scenes)} held-out clips of 33 frames, {settings.steps} steps, guidance {settings.guidance}, shift 5, seed "
+        f"{settings.seed}. The measuring program itself finds all attributes in {share(real)} of the real clips, and in "
+        f"{share(bench.shown(decoded)['all'])} of them after the VAE (which reconstructs them at {mean(psnr(decoded, bench.real))} dB).",
+        "Text-to-video:",
+        table(["model", *TEXT_HEAD], text_rows),
+        f"Pusa LoRA minus base, clip by clip, all attributes: {100 * difference.mean():+.0f} ± "
+        f"{100 * half_width(difference):.0f} percentage points.",
+        "With given frames (noise multiplier 0):",
+        table(["task", "model", *PICTURE_HEAD], picture_rows),
+    ]
+    return Section("\n\n".join(paragraphs))
+
+
+def write_sheets(bench: Bench, made: Sequence[tuple[str, Task, Tensor]], clips: int = 6) -> None:
+    """Two contact sheets: text-to-video and image-to-video, each clip by base and Pusa beside the real one."""
+    for task, file in ((TEXT_TO_VIDEO, "zoo_text_to_video.png"), (IMAGE_TO_VIDEO, "zoo_image_to_video.png")):
+        rows = []
+        for number, scene in enumerate(bench.scenes[:clips]):
+            caption = scene.caption.replace(" moving", "\nmoving").replace(" on a", "\non a").split("\n")
+            if task is IMAGE_TO_VIDEO:
+                rows.append(Row("real clip", caption, _bytes(bench.real[number])))
+            for name, of_task, videos in made:
+                if of_task is task:
+                    given = frozenset((0,)) if task is IMAGE_TO_VIDEO else frozenset()
+                    rows.append(
+                        Row(name, [] if task is IMAGE_TO_VIDEO else caption, _bytes(videos[number]), given)
+                    )
+        contact_sheet(rows, DOCS / file)
+
+
+def _bytes(video: Tensor):
+    """[3, T, H, W] in [-1, 1] as [T, H, W, 3], 0 to 255."""
+    return ((video.permute(1, 2, 3, 0) + 1) * 127.5).round().byte().numpy()
+
+
+def multipliers(bench: Bench) -> Section:
+    """Image-to-video with more or less noise on the given frame."""
+    pair, rows, charts = pusa_pair(), [], []
+    for value in (0.0, 0.2, 0.5, 0.8):
+        scores = bench.run(pair, replace(IMAGE_TO_VIDEO, given=((0, value),)), zoo.Settings(SHORT))
+        rows.append([f"{value:g}", *picture_cells(scores)])
+        charts.append((value, scores))
+        log.info("multiplier %s", value)
+    text = _short_note(bench) + table(["multiplier", *PICTURE_HEAD], rows)
+    return Section(text, _curve("noise multiplier of the given frame", charts))
+
+
+def alphas(bench: Bench) -> Section:
+    """The strength of the Pusa LoRA."""
+    rows, charts = [], []
+    for alpha in (0.0, 0.7, 1.0, 1.4, 2.0):
+        pair = pusa_pair(alpha)
+        from_text = bench.run(pair, TEXT_TO_VIDEO, zoo.Settings(SHORT))
+        scores = bench.run(pair, IMAGE_TO_VIDEO, zoo.Settings(SHORT))
+        rows.append([f"{alpha:g}", share(from_text.shown["all"]), *picture_cells(scores)])
+        charts.append((alpha, scores))
+        log.info("alpha %s", alpha)
+    text = _short_note(bench) + table(["alpha", "text-to-video, all attributes", *PICTURE_HEAD], rows)
+    return Section(text, _curve("alpha of the Pusa LoRA", charts))
+
+
+def steps(bench: Bench) -> Section:
+    """The number of steps."""
+    pair, rows, charts = pusa_pair(), [], []
+    for count in (2, 4, 10, 30):
+        from_text = bench.run(pair, TEXT_TO_VIDEO, zoo.Settings(SHORT, steps=count))
+        scores = bench.run(pair, IMAGE_TO_VIDEO, zoo.Settings(SHORT, steps=count))
+        rows.append([str(count), share(from_text.shown["all"]), *picture_cells(scores)])
+        charts.append((count, scores))
+        log.info("%s steps", count)
+    text = _short_note(bench) + table(["steps", "text-to-video, all attributes", *PICTURE_HEAD], rows)
+    return Section(text, _curve("steps", charts))
+
+
+def models_compared(bench: Bench) -> Section:
+    """The expert pair against the single model, and the four-step LoRAs against plain steps."""
+    four_single = zoo.Pair.single(zoo.dit(zoo.BASE, {zoo.PUSA: 1.0, zoo.LIGHTX2V: 1.0}))
+    four = zoo.Settings(SHORT, steps=4, guidance=DISTILLED_GUIDANCE)
+    cases: list[tuple[str, zoo.Pair, zoo.Settings]] = [
+        ("Wan2.1 + Pusa, 16 steps", pusa_pair(), zoo.Settings(SHORT)),
+        ("Wan2.2 experts + Pusa, 16 steps", expert_pair(), zoo.Settings(SHORT)),
+        ("Wan2.1 + Pusa, 4 steps, guidance 1", pusa_pair(), four),
+        ("Wan2.1 + Pusa + 4-step LoRA, 4 steps, guidance 1", four_single, four),
+        ("Wan2.2 experts + Pusa, 4 steps, guidance 1", expert_pair(), four),
+        ("Wan2.2 experts + Pusa + 4-step LoRAs, 4 steps, guidance 1", expert_pair(four_steps=True), four),
+    ]
+    rows = []
+    for name, pair, settings in cases:
+        from_text = bench.run(pair, TEXT_TO_VIDEO, settings)
+        scores = bench.run(pair, IMAGE_TO_VIDEO, settings)
+        rows.append(
+            [name, share(from_text.shown["direction"]), share(from_text.shown["all"]), *picture_cells(scores)]
+        )
+        log.info("%s", name)
+    head = ["models", "text-to-video, direction", "text-to-video, all attributes", *PICTURE_HEAD]
+    return Section(_short_note(bench) + table(head, rows))
+
+
+def _short_note(bench: Bench) -> str:
+    settings = zoo.Settings(SHORT)
+    return (
+        f"{len(bench.scenes)} held-out clips of 17 frames, {settings.steps} steps and guidance {settings.guidance} unless the "
+        "table says otherwise; image-to-video with multiplier 0 unless it says otherwise.\n\n"
+    )
+
+
+def _curve(x_label: str, points: Sequence[tuple[float, Scores]]) -> Image.Image:
+    """The continuation's PSNR over one setting, with its 95 % intervals."""
+    values = [(x, float(scores.continuation.mean())) for x, scores in points]
+    line = Series("continuation", values, [half_width(scores.continuation) for _, scores in points])
+    return line_chart(
+        "Image-to-video, 17 frames", x_label, "dB against the true clip", [line], width=420, height=330
+    )
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Bench], Section]]] = {
+    "claim": ("The claim: with vectorized timesteps the base alone fails, the Pusa LoRA does not", the_claim),
+    "multipliers": ("Noise multiplier of the given frame", multipliers),
+    "alphas": ("Strength of the Pusa LoRA", alphas),
+    "steps": ("Number of steps", steps),
+    "models": ("Expert pair and four-step LoRAs", models_compared),
+}
+
+
+CURVES = ("multipliers", "alphas", "steps")  # the sections with a chart; drawn together
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure the named sections, or all, and write them into docs/RESULTS.md."""
+    parser = argparse.ArgumentParser(prog="python demo evaluate", description=__doc__)
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"default: all of {' '.join(SECTIONS)}"
+    )
+    parser.add_argument(
+        "--clips", type=int, default=CLIPS, help="held-out clips for every row (default %(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.sections) - set(SECTIONS)):
+        parser.error(f"{unknown[0]} is not a section; choose from {', '.join(SECTIONS)}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    bench = Bench(options.clips)
+    charts = []
+    for name in options.sections or SECTIONS:
+        title, measure = SECTIONS[name]
+        section = measure(bench)
+        write_section(PAGE, name, f"## {title}\n\n{section.text}")
+        charts += [section.chart] if section.chart else []
+    if len(charts) == len(CURVES):
+        beside(charts).save(DOCS / "zoo_curves.png")
