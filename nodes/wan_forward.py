@@ -32,8 +32,35 @@ PARAMETERS = ("self", "x", "e", "freqs", "context", "context_img_len", "transfor
 """What WanAttentionBlock.forward takes, 0.3.64 to 0.12."""
 
 KNOWN_WORDS = frozenset(
-    "torch addcmul comfy model_management cast_to repeat_e modulation ndim dtype device chunk unbind unsqueeze contiguous "
-    "dim self_attn cross_attn norm1 norm2 norm3 ffn context_img_len transformer_options get patches attn2_patch x".split()
+    {
+        "torch",
+        "addcmul",
+        "comfy",
+        "model_management",
+        "cast_to",
+        "repeat_e",
+        "modulation",
+        "ndim",
+        "dtype",
+        "device",
+        "chunk",
+        "unbind",
+        "unsqueeze",
+        "contiguous",
+        "dim",
+        "self_attn",
+        "cross_attn",
+        "norm1",
+        "norm2",
+        "norm3",
+        "ffn",
+        "context_img_len",
+        "transformer_options",
+        "get",
+        "patches",
+        "attn2_patch",
+        "x",
+    }
 )
 """Names and strings in its code, 0.3.64 to 0.12. A new one means it does something this forward may not do."""
 
@@ -124,7 +151,9 @@ def unpatch_forward(model: ModelPatcher) -> None:
 
 def has_patched_forward(model: ModelPatcher) -> bool:
     """Whether any block of this MODEL runs the forward above."""
-    return any(getattr(patch, "__func__", None) is by_frame_forward for patch in model.object_patches.values())
+    return any(
+        getattr(patch, "__func__", None) is by_frame_forward for patch in model.object_patches.values()
+    )
 
 
 def reason_against(model: ModelPatcher) -> str | None:
@@ -140,9 +169,7 @@ def reason_against(model: ModelPatcher) -> str | None:
     for block in wan.blocks:
         if is_replaced(block, "forward"):
             return "another node pack replaced the forward of its blocks"
-        if not (
-            isinstance(block.norm1, torch.nn.LayerNorm) and isinstance(block.norm2, torch.nn.LayerNorm)
-        ):
+        if not (isinstance(block.norm1, torch.nn.LayerNorm) and isinstance(block.norm2, torch.nn.LayerNorm)):
             return "its blocks have other norms"
         if reason := reason_against_blocks(type(block)):
             return reason

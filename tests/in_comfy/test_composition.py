@@ -3,10 +3,6 @@
 PUSA_RECORD=<folder> writes the measured errors as composition.json, from which docs/PERFORMANCE.md takes its table.
 """
 
-import json
-import os
-from pathlib import Path
-
 import comfy.sd
 import pytest
 import torch
@@ -14,7 +10,7 @@ from safetensors.torch import load_file
 
 from support import composition, tiny_wan
 from support.comfy_runs import ksampler, video_latent
-from support.composition import SAMPLERS, TASKS, relative_error, vectorized
+from support.composition import SAMPLERS, TASKS, record, relative_error, vectorized
 
 TREATMENTS = {
     # name: (what it does to a MODEL, largest error against the plain run)
@@ -28,15 +24,6 @@ TREATMENTS = {
     "LazyCache": (composition.lazy_cache, 0.3),
     "NAG-like attention patch": (composition.attention_patch, 0.3),
 }
-
-recorded: dict[str, dict[str, dict[str, float]]] = {}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def record():
-    yield
-    if folder := os.environ.get("PUSA_RECORD"):
-        (Path(folder) / "composition.json").write_text(json.dumps(recorded, indent=2))
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +42,17 @@ def plain_runs(tiny_wan_file):
 
 def check(name, model, plain_runs, bound):
     """Run all tasks and samplers on a treated MODEL; errors within the bound, frames with multiplier 0 as given."""
+    errors = {}
     for task, multipliers in TASKS.items():
         for sampler, run in SAMPLERS.items():
             latent = video_latent(multipliers)
             samples = run(model, latent)
             error = relative_error(samples, plain_runs[task, sampler])
-            recorded.setdefault(name, {}).setdefault(task, {})[sampler] = round(error, 7)
+            errors[f"{task}, {sampler}"] = float(f"{error:.3g}")
             assert error <= bound, (task, sampler)
             frozen = torch.tensor(multipliers) == 0
             assert torch.equal(samples[:, :, frozen], latent["samples"][:, :, frozen]), (task, sampler)
+    record(name, {"bound": bound, "errors": errors})
 
 
 @pytest.mark.parametrize("name", TREATMENTS)
@@ -108,7 +97,9 @@ def test_every_sampler_and_task_works_with_a_lora_as_with_merged_weights(
         kind = type(model)
         load = kind.load
 
-        def load_nothing(self, device_to=None, lowvram_model_memory=0, force_patch_weights=False, full_load=False):
+        def load_nothing(
+            self, device_to=None, lowvram_model_memory=0, force_patch_weights=False, full_load=False
+        ):
             return load(self, device_to, 1, force_patch_weights, full_load=False)
 
         monkeypatch.setattr(kind, "load", load_nothing)
@@ -123,15 +114,6 @@ def test_a_cache_after_apply_vectorized_timesteps_gives_what_it_gives_before(tre
     before = ksampler(vectorized(treatment(load_tiny_wan()), latent), latent)
     after = ksampler(treatment(vectorized(load_tiny_wan(), latent)), latent)
     torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
-
-
-def test_inductor_agrees_with_eager(load_tiny_wan, plain_runs):
-    torch._dynamo.reset()
-    model = composition.compiled(load_tiny_wan(), backend="inductor")
-    latent = video_latent(TASKS["image-to-video"])
-    error = relative_error(SAMPLERS["KSampler"](model, latent), plain_runs["image-to-video", "KSampler"])
-    recorded["TorchCompileModel (inductor, one cell)"] = {"image-to-video": {"KSampler": error}}
-    assert error <= 1e-4
 
 
 def test_our_wrappers_add_no_graph_and_no_break_to_a_compiled_model(load_tiny_wan):
@@ -154,5 +136,5 @@ def test_our_wrappers_add_no_graph_and_no_break_to_a_compiled_model(load_tiny_wa
     latent = video_latent(TASKS["extension"])
     plain = graphs(latent, patch=False)
     ours = graphs(latent, patch=True)
-    recorded["graphs and breaks, plain and vectorized"] = {"plain": plain, "vectorized": ours}
+    record("TorchCompileModel: (graphs, breaks) of a run", {"plain": plain, "vectorized": ours})
     assert ours <= plain

@@ -1,13 +1,26 @@
 """What users put between a loader and a sampler: each treatment takes and gives a MODEL, through the node's own code."""
 
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from support import tiny_wan
-from support.comfy_runs import CFG, SEED, SHIFT, STEPS, custom_sampler, ksampler, ksampler_in_two_stages, prompt
+from support.comfy_runs import (
+    CFG,
+    SEED,
+    SHIFT,
+    STEPS,
+    custom_sampler,
+    ksampler,
+    ksampler_in_two_stages,
+    prompt,
+)
 
 TASKS = {
     "text-to-video": (1.0, 1.0, 1.0, 1.0, 1.0),
@@ -154,3 +167,11 @@ def quantized_ops():
 def relative_error(result: Tensor, plain: Tensor) -> float:
     """Root mean square difference over the standard deviation of the plain result."""
     return ((result - plain).pow(2).mean().sqrt() / plain.std()).item()
+
+
+def record(name: str, value: Any) -> None:
+    """Add a measured value to composition.json in the folder PUSA_RECORD, for docs/PERFORMANCE.md; nothing without it."""
+    if folder := os.environ.get("PUSA_RECORD"):
+        path = Path(folder) / "composition.json"
+        found = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(found | {name: value}, indent=2) + "\n")

@@ -1,0 +1,75 @@
+"""EasyCache and LazyCache beside frozen frames: how many forwards they skip is decided by the frames that move."""
+
+import comfy.ldm.wan.model
+import pytest
+import torch
+
+from comfyui_pusa.nodes import step_caches
+from support import composition
+from support.comfy_runs import ksampler, video_latent
+from support.composition import relative_error, vectorized
+
+STEPS = 20
+
+
+@pytest.fixture
+def forwards(monkeypatch):
+    """forwards(model, latent) -> (number of forwards of the DiT in one run, samples)."""
+
+    def count(model, latent):
+        calls = []
+        forward = comfy.ldm.wan.model.WanModel.forward_orig
+
+        def counted(self, *args, **kwargs):
+            calls.append(1)
+            return forward(self, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(comfy.ldm.wan.model.WanModel, "forward_orig", counted)
+            samples = ksampler(model, latent, steps=STEPS, cfg=1.0)
+        return len(calls), samples
+
+    return count
+
+
+def large_latent(multipliers):
+    """16 x 16, as the caches look at every eighth pixel."""
+    mask = torch.tensor(multipliers) < 1
+    given = torch.randn(1, 16, len(multipliers), 16, 16, generator=torch.Generator().manual_seed(4))
+    return video_latent(multipliers) | {"samples": given * mask[None, None, :, None, None]}
+
+
+def skipping(forwards, load_tiny_wan, treatment, threshold):
+    """[(forwards, error against the run without a cache)] for 0 to 4 of 5 latent frames frozen."""
+    found = []
+    for frozen in range(5):
+        latent = large_latent([0.0] * frozen + [1.0] * (5 - frozen))
+        model = treatment(load_tiny_wan(), threshold)
+        count, samples = forwards(vectorized(model, latent), latent)
+        plain = ksampler(vectorized(load_tiny_wan(), latent), latent, steps=STEPS, cfg=1.0)
+        moving = slice(frozen, None)
+        found.append((count, relative_error(samples[:, :, moving], plain[:, :, moving])))
+    return found
+
+
+@pytest.mark.parametrize("treatment", [composition.easy_cache, composition.lazy_cache])
+def test_frozen_frames_do_not_make_a_cache_skip_more(forwards, load_tiny_wan, treatment, monkeypatch):
+    measured = skipping(forwards, load_tiny_wan, treatment, 0.3)
+    monkeypatch.setattr("comfyui_pusa.nodes.comfy_hooks.measure_moving_frames", lambda *_: None)
+    diluted = skipping(forwards, load_tiny_wan, treatment, 0.3)
+    composition.record(
+        f"{treatment.__name__}: (forwards of {STEPS}, error) for 0 to 4 of 5 frames frozen",
+        {"measured on moving frames": measured, "on all frames, as without Pusa": diluted},
+    )
+    counts, errors = zip(*measured, strict=True)
+    assert all(counts[0] <= count <= counts[0] + 3 for count in counts)
+    assert max(errors) <= 1.7 * errors[0] + 0.01
+    assert diluted[4][0] < counts[0]  # what this corrects
+
+
+def test_a_cache_of_the_model_itself_is_left_as_it_is(load_tiny_wan):
+    model = composition.easy_cache(load_tiny_wan())
+    latent = large_latent([0.0, 1.0, 1.0, 1.0, 1.0])
+    ksampler(vectorized(model, latent), latent, steps=4)
+    holder = model.model_options["transformer_options"][step_caches.CACHE]
+    assert "subsample" not in vars(holder)
