@@ -252,26 +252,29 @@ def experts(facts: Facts) -> Iterator[Finding]:
 
 def distillation(facts: Facts) -> Iterator[Finding]:
     """LightX2V with guidance or too many steps, and their absence without it."""
-    for name, model, override in facts.experts:
-        cfgs = (override,) if override > 0 else facts.cfgs
-        on = f" on the {SPOKEN[name]} expert" if name else ""
-        if any(lora.loader == LIGHTX2V for lora in model.loras) and any(cfg > 1.0 for cfg in cfgs):
-            yield Finding(
-                f"LightX2V{on} runs with cfg {max(cfgs):g}.",
-                "It was distilled with guidance built in: a second dose burns the picture and doubles the time.",
-                "Set cfg to 1.",
-            )
-    for lora in {lora.fingerprint: lora for lora in facts.loras if lora.distilled_steps}.values():
-        steps = max(facts.steps, default=0)
-        if steps > int(lora.distilled_steps or 0):
-            yield Finding(
-                f"{lora.file} runs with {steps} steps; it was distilled for {lora.distilled_steps}.",
-                "More steps than that cost time and make the motion stiff.",
-                f"Set steps to {lora.distilled_steps}.",
-            )
+    guided = {
+        name: cfg
+        for name, model, override in facts.experts
+        if any(lora.loader == LIGHTX2V for lora in model.loras)
+        and (cfg := override or max(facts.cfgs, default=0.0)) > 1.0
+    }
+    if guided:
+        on = "" if len(guided) == len(facts.experts) else f" on the {SPOKEN[next(iter(guided))]} expert"
+        yield Finding(
+            f"LightX2V{on} runs with cfg {max(guided.values()):g}.",
+            "It was distilled with guidance built in: a second dose burns the picture and doubles the time.",
+            "Set cfg to 1.",
+        )
+    made_for = min((lora.distilled_steps for lora in facts.loras if lora.distilled_steps), default=0)
+    if made_for and max(facts.steps, default=0) > made_for:
+        yield Finding(
+            f"LightX2V runs with {max(facts.steps)} steps; it was distilled for {made_for}.",
+            "More steps than that cost time and make the motion stiff.",
+            f"Set steps to {made_for}.",
+        )
     if facts.is_distilled or facts.has_other_patches:
         return
-    if facts.steps and min(facts.steps) < FEWEST_STEPS:
+    if facts.steps and 0 < min(facts.steps) < FEWEST_STEPS:
         yield Finding(
             f"{min(facts.steps)} steps without LightX2V.",
             "A model that was not distilled needs more steps than that for a clean picture.",

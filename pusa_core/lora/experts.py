@@ -105,12 +105,23 @@ def mismatch(high: Sequence[LoraFacts], low: Sequence[LoraFacts]) -> list[str]:
 
     high, low: what was loaded on the high-noise and on the low-noise model, in order.
     """
-    sentences = [
-        f"{facts.file} is a {SPOKEN[wrong]} LoRA, but it is loaded on the {SPOKEN[right]} expert. Swap the two LoRA loaders."
-        for facts_of_one, wrong, right in ((high, LOW_NOISE, HIGH_NOISE), (low, HIGH_NOISE, LOW_NOISE))
-        for facts in facts_of_one
-        if facts.expert == wrong
-    ]
+    sentences = []
+    for loader in (PUSA, LIGHTX2V):
+        on_high = [facts.file for facts in _of(high, loader) if facts.expert == LOW_NOISE]
+        on_low = [facts.file for facts in _of(low, loader) if facts.expert == HIGH_NOISE]
+        if on_high and on_low:
+            sentences.append(
+                f"{on_high[0]} and {on_low[0]} are swapped: each is loaded on the other expert. Exchange the two files."
+            )
+            continue
+        for file, wrong, right in (
+            *((file, LOW_NOISE, HIGH_NOISE) for file in on_high),
+            *((file, HIGH_NOISE, LOW_NOISE) for file in on_low),
+        ):
+            sentences.append(
+                f"{file} is a {SPOKEN[wrong]} LoRA, but it is loaded on the {SPOKEN[right]} expert. "
+                f"Load the {SPOKEN[right]} file there."
+            )
     pusa_low = {facts.fingerprint for facts in low if facts.loader == PUSA}
     for facts in _of(high, PUSA):
         if facts.fingerprint in pusa_low and facts.expert not in (HIGH_NOISE, LOW_NOISE):

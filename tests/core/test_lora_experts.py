@@ -114,7 +114,7 @@ def test_experts_with_the_right_loras_get_no_sentence(high, low):
 @pytest.mark.parametrize(
     ("high", "low", "sentences"),
     [
-        ((PUSA_LOW,), (PUSA_HIGH,), ["low_noise_pusa is a low-noise LoRA, but", "high_noise_pusa is a high-noise LoRA, but"]),
+        ((PUSA_LOW,), (PUSA_HIGH,), ["low_noise_pusa and high_noise_pusa are swapped"]),
         ((PUSA_HIGH,), (PUSA_HIGH,), ["high_noise_pusa is a high-noise LoRA, but it is loaded on the low-noise expert"]),
         ((UNNAMED,), (UNNAMED,), ["The same Pusa file, mine, is loaded on both experts"]),
         ((PUSA_21,), (PUSA_LOW,), ["pusa_v1 is Pusa's LoRA for Wan2.1"]),

@@ -1,0 +1,199 @@
+"""The doctor's rules: a right graph gets nothing, every fault is named once with a reason and a remedy."""
+
+from dataclasses import replace
+
+import pytest
+
+from pusa_core.doctor import Facts, ModelFacts, diagnose, implied_shift, report
+from pusa_core.graph_settings import GraphSettings, read_graph
+from pusa_core.lora.experts import HIGH_NOISE, LIGHTX2V, LOW_NOISE, PUSA, WAN21, LoraFacts
+from pusa_core.schedule import flow_sigmas
+
+PUSA_HIGH = LoraFacts(PUSA, "pusa_high", "f1", 1.5, 400, 400, 98, 98, 1.5, 1.5, HIGH_NOISE, "file name", None)
+PUSA_LOW = replace(PUSA_HIGH, file="pusa_low", fingerprint="f2", strength=1.4, expert=LOW_NOISE)
+PUSA_21 = replace(PUSA_HIGH, file="pusa_v1", fingerprint="f3", strength=1.4, expert=WAN21)
+LIGHT_HIGH = replace(
+    PUSA_HIGH, loader=LIGHTX2V, file="light_high", fingerprint="f4", strength=1.0, distilled_steps=4
+)
+LIGHT_LOW = replace(LIGHT_HIGH, file="light_low", fingerprint="f5", expert=LOW_NOISE)
+
+FREE = (1.0,) * 21
+FIRST_FRAME = (0.2, *FREE[1:])
+
+
+def sigmas(steps, shift=5.0):
+    return tuple(flow_sigmas(steps, shift).tolist())
+
+
+WAN21_RIGHT = Facts(
+    model=ModelFacts(loras=(PUSA_21,)),
+    latent_shape=(1, 16, 21, 60, 104),
+    noise_multipliers=FIRST_FRAME,
+    sigmas=sigmas(30),
+    cfg=3.0,
+    sampler_name="euler",
+    stochastic_samplers=frozenset({"dpmpp_sde", "euler_ancestral", "lcm"}),
+    pusa_samplers=frozenset({"euler", "euler_ancestral", "lcm"}),
+)
+WAN22_RIGHT = replace(
+    WAN21_RIGHT,
+    model=ModelFacts(loras=(PUSA_HIGH, LIGHT_HIGH)),
+    low_noise=ModelFacts(loras=(PUSA_LOW, LIGHT_LOW)),
+    sigmas=sigmas(4),
+    cfg=1.0,
+)
+START_END = (0.2, *FREE[1:-1], 0.5)
+EXTENSION = (0.0, 0.3, 0.5, 0.7, *FREE[4:])
+
+RIGHT = {
+    "Wan2.1 image-to-video": WAN21_RIGHT,
+    "Wan2.2 image-to-video with LightX2V": WAN22_RIGHT,
+    "Wan2.2 without distillation": replace(
+        WAN22_RIGHT,
+        model=ModelFacts(loras=(PUSA_HIGH,)),
+        low_noise=ModelFacts(loras=(PUSA_LOW,)),
+        sigmas=sigmas(30),
+        cfg=3.0,
+    ),
+    "start and end frame": replace(WAN22_RIGHT, noise_multipliers=START_END),
+    "the authors' extension": replace(WAN22_RIGHT, noise_multipliers=EXTENSION),
+    "text-to-video without any LoRA": replace(WAN21_RIGHT, model=ModelFacts(), noise_multipliers=None),
+    "cfg of the experts' own": replace(WAN22_RIGHT, cfg=3.5, high_noise_cfg=1.0, low_noise_cfg=1.0),
+    "LoRAs of other loaders": replace(WAN21_RIGHT, model=ModelFacts(other_patches=400)),
+    "interpolated to 32 pictures a second": replace(WAN21_RIGHT, frame_rate=32.0),
+    "long with context windows": replace(
+        WAN21_RIGHT,
+        latent_shape=(1, 16, 41, 60, 104),
+        noise_multipliers=(0.2,) + (1.0,) * 40,
+        has_context_windows=True,
+    ),
+    "PusaSampler with its own euler_ancestral": replace(
+        WAN21_RIGHT, sampler_name="", graph=GraphSettings(samplers=(("PusaSampler", "euler_ancestral"),))
+    ),
+    "partial denoise": replace(WAN21_RIGHT, sigmas=tuple(flow_sigmas(20, 5.0, 0.6).tolist())),
+}
+
+
+@pytest.mark.parametrize("facts", RIGHT.values(), ids=RIGHT)
+def test_a_right_graph_gets_no_finding(facts):
+    findings = diagnose(facts)
+    assert findings == []
+    assert report(facts, findings).startswith("Nothing to report.\nLooked at: ")
+
+
+def graph(**settings):
+    return replace(WAN21_RIGHT, graph=GraphSettings(**settings))
+
+
+def loras(high, low=None, facts=WAN22_RIGHT):
+    return replace(
+        facts, model=ModelFacts(loras=high), low_noise=None if low is None else ModelFacts(loras=low)
+    )
+
+
+WRONG = {
+    "image-to-video base": (replace(WAN21_RIGHT, model=ModelFacts(refusal="36 channels")), "not a Wan text-to-video model"),
+    "low expert of another kind": (replace(WAN22_RIGHT, low_noise=ModelFacts(refusal="no")), "The low-noise model is not"),
+    "no Pusa LoRA": (replace(WAN21_RIGHT, model=ModelFacts()), "the model has no Pusa LoRA"),
+    "LoRA in part": (loras((replace(PUSA_21, matched=380),), facts=WAN21_RIGHT), "380 of 400 layers"),
+    "cut-off LoRA": (loras((replace(PUSA_21, matched=30, layers=30),), facts=WAN21_RIGHT), "changes 30 layers"),
+    "LoRA twice": (loras((PUSA_21, PUSA_21), facts=WAN21_RIGHT), "loaded twice"),
+    "alpha 0": (loras((replace(PUSA_21, strength=0.0),), facts=WAN21_RIGHT), "alpha of pusa_v1 is 0"),
+    "alpha 3": (loras((replace(PUSA_21, strength=3.0),), facts=WAN21_RIGHT), "alpha of pusa_v1 is 3"),
+    "strength negative": (loras((PUSA_HIGH, replace(LIGHT_HIGH, strength=-1.0)), (PUSA_LOW, LIGHT_LOW)), "strength of light_high is -1"),
+    "swapped Pusa": (loras((PUSA_LOW, LIGHT_HIGH), (PUSA_HIGH, LIGHT_LOW)), "pusa_low and pusa_high are swapped"),
+    "Wan2.1 file in Wan2.2": (loras((PUSA_21, LIGHT_HIGH), (PUSA_LOW, LIGHT_LOW)), "Pusa's LoRA for Wan2.1"),
+    "LightX2V on one expert": (loras((PUSA_HIGH, LIGHT_HIGH), (PUSA_LOW,)), "the low-noise expert has none"),
+    "missing expert": (loras((PUSA_HIGH,), facts=WAN21_RIGHT), "The low-noise expert is missing"),
+    "both on one model": (loras((PUSA_HIGH, PUSA_LOW), facts=WAN21_RIGHT), "both a high-noise and a low-noise"),
+    "boundary": (replace(WAN22_RIGHT, boundary=0.5, sigmas=None), "boundary between the experts is 0.5"),
+    "idle expert": (replace(WAN22_RIGHT, sigmas=(0.8, 0.5, 0.0)), "No step runs on the high-noise expert"),
+    "LightX2V with cfg": (replace(WAN22_RIGHT, cfg=3.0), "runs with cfg 3"),
+    "LightX2V with cfg on one expert": (replace(WAN22_RIGHT, high_noise_cfg=3.0), "LightX2V on the high-noise expert runs with cfg 3"),
+    "LightX2V with too many steps": (replace(WAN22_RIGHT, sigmas=sigmas(8)), "8 steps; it was distilled for 4"),
+    "four steps without LightX2V": (replace(WAN21_RIGHT, sigmas=sigmas(4)), "4 steps without LightX2V"),
+    "cfg 1 without LightX2V": (replace(WAN21_RIGHT, cfg=1.0), "cfg 1 without LightX2V"),
+    "shift 1": (replace(WAN21_RIGHT, sigmas=sigmas(30, 1.0)), "shift of about 1.0"),
+    "shift 8 with LightX2V": (replace(WAN22_RIGHT, sigmas=sigmas(4, 8.0)), "shift of about 8.0"),
+    "no steps": (replace(WAN21_RIGHT, sigmas=(1.0,)), "hold no step"),
+    "image latent": (replace(WAN21_RIGHT, latent_shape=(1, 16, 60, 104), noise_multipliers=None), "of a picture"),
+    "channels of the 5B model": (replace(WAN21_RIGHT, latent_shape=(1, 48, 21, 60, 104)), "48 channels"),
+    "size of the latent": (replace(WAN21_RIGHT, latent_shape=(1, 16, 21, 61, 104)), "832 x 488 is not a multiple of 16"),
+    "size typed in": (graph(sizes=((850, 480),)), "850 x 480 is not a multiple of 16"),
+    "length": (graph(lengths=(80,)), "The length 80 is not 4n + 1"),
+    "too long": (replace(WAN21_RIGHT, latent_shape=(1, 16, 41, 60, 104), noise_multipliers=None), "41 latent frames"),
+    "frame rate": (replace(WAN21_RIGHT, frame_rate=24.0), "The frame rate is 24"),
+    "frame rate of a node": (graph(frame_rates=(25.0,)), "The frame rate is 25"),
+    "stochastic sampler": (replace(WAN21_RIGHT, sampler_name="dpmpp_sde"), "dpmpp_sde adds fresh noise"),
+    "stochastic core sampler": (replace(graph(samplers=(("KSamplerSelect", "lcm"),), classes=frozenset({"PusaVectorizedTimesteps"})), sampler_name=""), "lcm adds fresh noise"),
+    "multiplier 0.9": (replace(WAN21_RIGHT, noise_multipliers=(*FREE[:-1], 0.9)), "frame 20 has the noise multiplier 0.9"),
+    "first frame 0.6": (replace(WAN21_RIGHT, noise_multipliers=(0.6, *FREE[1:])), "The first frame has the noise multiplier 0.6"),
+    "first frame 0 on Wan2.2": (replace(WAN22_RIGHT, noise_multipliers=(0.0, *FREE[1:])), "multiplier 0, on Wan2.2"),
+    "multipliers of another latent": (replace(WAN21_RIGHT, noise_multipliers=FIRST_FRAME[:-1]), "21 frames and 20 noise multipliers"),
+    "vectorized for another latent": (replace(WAN21_RIGHT, vectorized=START_END), "another latent than the one that is sampled"),
+    "plain sampler": (replace(graph(samplers=(("KSampler", "euler"),), classes=frozenset({"KSampler"})), sampler_name=""), "nothing gives them timesteps of their own"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "what"), WRONG.values(), ids=WRONG)
+def test_a_fault_is_named_alone(facts, what):
+    findings = diagnose(facts)
+    assert [what in finding.what for finding in findings] == [True], findings
+    (finding,) = findings
+    assert finding.why
+    assert finding.fix
+    text = report(facts, findings)
+    assert text.startswith(f"1 finding.\n1. {finding.what}\n   Why: {finding.why}\n   Fix: {finding.fix}\n")
+
+
+def test_several_faults_are_all_named():
+    facts = replace(
+        WAN22_RIGHT, cfg=3.0, sigmas=sigmas(8), frame_rate=24.0, latent_shape=(1, 16, 21, 61, 104)
+    )
+    assert report(facts, diagnose(facts)).startswith("4 findings.")
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0, 5.0, 8.0, 12.0])
+@pytest.mark.parametrize("steps", [2, 4, 30, 50])
+def test_the_shift_is_read_off_the_sigmas(steps, shift):
+    assert implied_shift(sigmas(steps, shift)) == pytest.approx(shift, rel=1e-3)
+
+
+@pytest.mark.parametrize("levels", [(1.0, 0.0), (0.9, 0.5, 0.0), (1.0, 1.0, 0.0)])
+def test_no_shift_is_claimed_where_none_can_be_read(levels):
+    assert implied_shift(levels) is None
+
+
+PROMPT = {
+    "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "wan.safetensors"}},
+    "2": {"class_type": "EmptyHunyuanLatentVideo", "inputs": {"width": 832, "height": 480, "length": 81, "batch_size": 1}},
+    "3": {"class_type": "KSampler", "inputs": {"model": ["1", 0], "latent_image": ["2", 0], "steps": 20, "cfg": 3.5, "sampler_name": "euler"}},
+    "4": {"class_type": "CreateVideo", "inputs": {"images": ["3", 0], "fps": 24.0}},
+    "5": {"class_type": "PusaDoctor", "inputs": {"model": ["1", 0], "latent": ["2", 0], "cfg": 0.0, "frame_rate": 16}},
+    "8": {"class_type": "EmptyHunyuanLatentVideo", "inputs": {"width": 64, "height": 64, "length": 9, "batch_size": 1}},
+    "9": {"class_type": "KSampler", "inputs": {"latent_image": ["8", 0], "steps": 3, "cfg": 9.0, "sampler_name": "lcm"}},
+}  # fmt: skip
+
+
+def test_the_settings_of_connected_nodes_are_read_and_no_others():
+    assert read_graph(PROMPT, "5") == GraphSettings(
+        lengths=(81,),
+        sizes=((832, 480),),
+        frame_rates=(24.0,),
+        steps=(20,),
+        cfgs=(3.5,),
+        samplers=(("KSampler", "euler"),),
+        classes=frozenset({"UNETLoader", "EmptyHunyuanLatentVideo", "KSampler", "CreateVideo"}),
+    )
+
+
+def test_linked_settings_are_left_alone():
+    prompt = {
+        "1": {"class_type": "PrimitiveInt", "inputs": {"value": 8}},
+        "2": {
+            "class_type": "PusaSampler",
+            "inputs": {"steps": ["1", 0], "cfg": ["1", 0], "sampler_name": ["1", 0]},
+        },
+        "3": {"class_type": "PusaDoctor", "inputs": {"model": ["2", 0]}},
+    }
+    assert read_graph(prompt, "3") == GraphSettings(classes=frozenset({"PrimitiveInt", "PusaSampler"}))
