@@ -1,4 +1,4 @@
-"""Moving shapes: small captioned clips, drawn from a seed alone, and the word vectors that stand in for a text encoder.
+"""Moving shapes: small captioned clips, drawn from a seed alone.
 
 A clip is decided by its Scene; the same scene gives the same pixels on every machine, and a seed always gives the
 same scenes (only `random.Random.random` is used, whose values Python guarantees across versions). Given the first frame
@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .nodes.words import text_embedding as text_embedding
+
 SIZE = 64  # pixels, width and height
 LENGTH = 33  # pixel frames: 9 latent frames
 FRAMES_PER_SECOND = 16
 TRAVEL_FRAMES = 32  # a shape stays inside the picture for this many frames
-TEXT_WIDTH = 4096  # of Wan's text embeddings
-END_OF_TEXT = "</s>"
 
 SHAPES = ("circle", "square", "triangle")
 COLOURS = {
@@ -144,29 +144,3 @@ def _distance(shape: str, dx: Tensor, dy: Tensor, radius: float) -> Tensor:
     lowered = dy + 0.15 * radius
     slope = (math.sqrt(3) * dx.abs() - (lowered + 1.15 * radius)) / 2
     return torch.maximum(lowered - 0.85 * radius, slope)
-
-
-def words(text: str) -> list[str]:
-    """The words of a caption, lower case, closed by the end mark; an empty text is the end mark alone."""
-    return [*text.lower().split(), END_OF_TEXT]
-
-
-def known_words() -> frozenset[str]:
-    """Every word that occurs in a caption, and the end mark."""
-    attributes = (SHAPES, COLOURS, BACKGROUNDS, DIRECTIONS, SPEEDS, SIZES)
-    return frozenset(word for group in attributes for word in group) | frozenset(
-        ("a", "moving", "on", "background", END_OF_TEXT)
-    )
-
-
-def word_vector(word: str) -> Tensor:
-    """[TEXT_WIDTH], mean 0 and variance 1: bytes of sha256(word, counter), so the same for ever on every machine."""
-    blocks = TEXT_WIDTH // hashlib.sha256().digest_size
-    digest = b"".join(hashlib.sha256(f"{word} {block}".encode()).digest() for block in range(blocks))
-    uniform = torch.tensor(list(digest), dtype=torch.float32)  # 0 to 255
-    return (uniform - 127.5) / math.sqrt((256**2 - 1) / 12)
-
-
-def text_embedding(text: str) -> Tensor:
-    """[1, words, TEXT_WIDTH], one fixed vector a word. The order of the words carries no meaning of its own."""
-    return torch.stack([word_vector(word) for word in words(text)])[None]

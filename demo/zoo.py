@@ -18,6 +18,7 @@ from ..pusa_core.samplers import add_noise, sample_euler
 from ..pusa_core.schedule import TIMESTEPS, flow_sigmas, frame_sigmas, over_frames
 from ..pusa_core.wan_dit import WanDiT
 from . import data
+from .nodes.words import text_embedding
 from .wan_vae import WanVAE, load_vae, to_model_space, to_vae_space
 
 MODELS = Path(__file__).resolve().parent / "models"
@@ -87,8 +88,8 @@ def sample(
     clean, multipliers = place(torch.zeros(shape), None, conditions)
     sigmas = flow_sigmas(settings.steps, settings.shift)
     table = frame_sigmas(sigmas, multipliers)
-    vectors = torch.cat([data.text_embedding(caption) for caption in captions])
-    empty = data.text_embedding("").expand(len(captions), -1, -1)
+    vectors = torch.cat([text_embedding(caption) for caption in captions])
+    empty = text_embedding("").expand(len(captions), -1, -1)
     texts = {
         id(model): (model.text_embedding(vectors), model.text_embedding(empty))
         for model in vars(models).values()

@@ -19,6 +19,7 @@ from ...pusa_core.experts import BOUNDARY_T2V
 from ...pusa_core.schedule import TIMESTEPS, flow_sigmas
 from ...pusa_core.wan_dit import WanDiT
 from .. import data
+from ..nodes.words import text_embedding
 from .experts import HIGH_NOISE, LOW_NOISE
 from .flow import DIT, compiled, trained_dit
 from .loop import Plan, train
@@ -69,8 +70,8 @@ def _teacher_path(teacher: Teacher, captions: Sequence[str], frames: int, seed: 
     """Euler steps with guidance. Returns the latents on LEVELS, [B, STUDENT_STEPS + 1, 16, F, H, W]."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(len(captions), DIT.channels, frames, 8, 8, generator=generator)
-    text = torch.cat([data.text_embedding(caption) for caption in captions])
-    empty = data.text_embedding("").expand(len(captions), -1, -1)
+    text = torch.cat([text_embedding(caption) for caption in captions])
+    empty = text_embedding("").expand(len(captions), -1, -1)
     sigmas = flow_sigmas(TEACHER_STEPS, SHIFT)
     kept = [x]
     for step in range(TEACHER_STEPS):
@@ -97,12 +98,12 @@ class Student:
 
 
 STUDENTS = {
-    "lightx2v": Student(Plan("lightx2v", 1200, 1e-3, seed=61), BASE, "base", (0, 1, 2, 3), with_bias=True),
+    "lightx2v": Student(Plan("lightx2v", 1000, 1e-3, seed=61), BASE, "base", (0, 1, 2, 3), with_bias=True),
     "lightx2v_high_noise": Student(
-        Plan("lightx2v_high_noise", 700, 1e-3, seed=62), HIGH_NOISE, "experts", (0, 1), False
+        Plan("lightx2v_high_noise", 600, 1e-3, seed=62), HIGH_NOISE, "experts", (0, 1), False
     ),
     "lightx2v_low_noise": Student(
-        Plan("lightx2v_low_noise", 700, 1e-3, seed=63), LOW_NOISE, "experts", (2, 3), False
+        Plan("lightx2v_low_noise", 600, 1e-3, seed=63), LOW_NOISE, "experts", (2, 3), False
     ),
 }
 TEACHERS: dict[str, tuple[Plan, Plan]] = {"base": (BASE, BASE), "experts": (HIGH_NOISE, LOW_NOISE)}
@@ -121,7 +122,7 @@ def train_student(student: Student, runs: Path) -> None:
     torch.manual_seed(plan.seed)
     trained = adapt(model, RANK, student.with_bias)
     paths = {frames: _read(folder, frames) for frames in PATHS}
-    vectors = {text: data.text_embedding(text) for text in {c for p in paths.values() for c in p.captions}}
+    vectors = {text: text_embedding(text) for text in {c for p in paths.values() for c in p.captions}}
     velocity = compiled(model)
     draw_level = torch.tensor(student.levels)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import data
+from ..nodes.words import END_OF_TEXT, VOCABULARY, word_vector, words
 from ..wan_vae import WanVAE
 from .vae import trained_vae
 
@@ -73,14 +74,14 @@ class TrainingClips:
         mean, std = (value.view(1, -1, 1, 1, 1) for value in latent_statistics(runs))
         for chunk in latents.split(256):
             chunk.copy_((chunk.float() - mean) / std)
-        words = sorted(data.known_words())
-        row = {word: number for number, word in enumerate(words)}
-        captions = [[row[word] for word in data.words(text)] for part in parts for text in part["captions"]]
+        known = sorted(VOCABULARY)
+        row = {word: number for number, word in enumerate(known)}
+        captions = [[row[word] for word in words(text)] for part in parts for text in part["captions"]]
         return cls(
             latents=latents,
             captions=torch.tensor(captions),
-            vocabulary=torch.stack([data.word_vector(word) for word in words]),
-            end_of_text=row[data.END_OF_TEXT],
+            vocabulary=torch.stack([word_vector(word) for word in known]),
+            end_of_text=row[END_OF_TEXT],
             filler=row["a"],
         )
 

@@ -18,10 +18,10 @@ from .lora import adapt
 from .text_to_video import BASE
 
 RANK = 16
-PUSA = Plan("pusa", steps=2500, learning_rate=2e-3, seed=51)
+PUSA = Plan("pusa", steps=2000, learning_rate=2e-3, seed=51)
 CONTROL = replace(PUSA, name="pusa_control")
-PUSA_HIGH_NOISE = Plan("pusa_high_noise", steps=1500, learning_rate=2e-3, seed=52)
-PUSA_LOW_NOISE = Plan("pusa_low_noise", steps=1500, learning_rate=2e-3, seed=53)
+PUSA_HIGH_NOISE = Plan("pusa_high_noise", steps=1200, learning_rate=2e-3, seed=52)
+PUSA_LOW_NOISE = Plan("pusa_low_noise", steps=1200, learning_rate=2e-3, seed=53)
 ADAPTED_MODEL = {PUSA: BASE, CONTROL: BASE, PUSA_HIGH_NOISE: HIGH_NOISE, PUSA_LOW_NOISE: LOW_NOISE}
 
 
