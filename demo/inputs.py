@@ -1,22 +1,23 @@
 """The pictures and clips that the demo workflows load, drawn from one scene."""
 
 import sys
-from collections.abc import Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
 
-from .data import FRAMES_PER_SECOND, LENGTH, Scene, render
+from .data import FRAMES_PER_SECOND, HELD_OUT_SEED, LENGTH, Scene, render, scenes
 
-FIRST_FRAME = "demo_first_frame.png"
-LAST_FRAME = "demo_last_frame.png"
-CLIP = "demo_clip.mp4"
+FIRST_FRAME, MIDDLE_FRAME, LAST_FRAME = "demo_first_frame.png", "demo_middle_frame.png", "demo_last_frame.png"
+CLIP, SECOND_CLIP = "demo_clip.mp4", "demo_second_clip.mp4"
+FOLDER = "demo_folder"  # pictures with a prompt beside each
 
-# What the demo workflows' own text describes.
-DEFAULT_SCENE = Scene("circle", "red", "dark", "right", "quickly", "large", radius=10.5, x=15.0, y=32.0)
+# What the demo workflows' own text describes; slow, so that the shape stays in the picture in longer videos too.
+DEFAULT_SCENE = Scene("circle", "red", "dark", "right", "slowly", "large", radius=10.5, x=14.0, y=32.0)
+WHOLE = range(LENGTH)
 
 
 def frames_of(scene: Scene, length: int = LENGTH) -> np.ndarray:
@@ -42,14 +43,22 @@ def read_video(file: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def write_inputs(folder: Path, scene: Scene = DEFAULT_SCENE) -> Sequence[Path]:
-    """Writes the scene's first frame, last frame and whole clip; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_inputs(
+    folder: Path, scene: Scene = DEFAULT_SCENE, clip: range = WHOLE, second_clip: range = WHOLE
+) -> None:
+    """Writes everything that a demo workflow loads into ComfyUI's input folder.
+
+    clip, second_clip: the pixel frames of the scene that each clip shows.
+    """
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     frames = frames_of(scene)
-    for name, frame in ((FIRST_FRAME, frames[0]), (LAST_FRAME, frames[-1])):
-        Image.fromarray(frame).save(folder / name)
-    write_video(frames, folder / CLIP)
-    return [folder / name for name in (FIRST_FRAME, LAST_FRAME, CLIP)]
+    for name, number in ((FIRST_FRAME, 0), (MIDDLE_FRAME, LENGTH // 2), (LAST_FRAME, LENGTH - 1)):
+        Image.fromarray(frames[number]).save(folder / name)
+    write_video(frames[list(clip)], folder / CLIP)
+    write_video(frames[list(second_clip)], folder / SECOND_CLIP)
+    for number, item in enumerate(islice(scenes(HELD_OUT_SEED, held_out=True), 3), 1):
+        Image.fromarray(frames_of(item, 1)[0]).save(folder / FOLDER / f"shape_{number}.png")
+        (folder / FOLDER / f"shape_{number}.txt").write_text(item.caption, "utf-8")
 
 
 if __name__ == "__main__":

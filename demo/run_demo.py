@@ -5,7 +5,6 @@ import json
 import random
 import shutil
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,8 @@ from devtools.commands import stop_like_ctrl_c
 from devtools.serve import DEMO_MODELS, development_server, has_accelerator
 
 from .contact_sheet import Row, contact_sheet
-from .data import HELD_OUT_SEED, Scene, scenes
-from .inputs import frames_of, read_video, write_inputs
+from .data import HELD_OUT_SEED, LENGTH, Scene, scenes
+from .inputs import WHOLE, frames_of, read_video, write_inputs
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE / "output"
@@ -34,26 +33,41 @@ TEXT_NODE, PROMPT_TITLE = "PusaDemoTextEncode", "What to show"
 
 @dataclass(frozen=True)
 class Task:
-    """What a demo workflow does, told by the beginning of its name."""
+    """What the demo workflows do whose names begin with `name`."""
 
     name: str
-    given: Sequence[int]  # pixel frames given to the model, negative from the end
-    has_truth: bool  # whether text and given frames decide the video
+    given: Sequence[int] = ()  # pixel frames of the video that the model is given, negative from the end
+    has_truth: bool = True  # whether text and given frames decide the rest of the video
+    clip: range = WHOLE  # the part of the scene that the clip shows
+    second_clip: range = WHOLE
 
 
+HEAD, TAIL = range(13), range(LENGTH - 13, LENGTH)  # 13 frames of context: 4 latent frames
 TASKS = (
-    Task("text-to-video", [], has_truth=False),
-    Task("image-to-video", [0], has_truth=True),
-    Task("start-end frames", [0, -1], has_truth=True),
+    Task("text-to-video", has_truth=False),
+    Task("image-to-video", [0]),
+    Task("start-end frames", [0, -1]),
+    Task("keyframes", [0, LENGTH // 2, -1]),
+    Task("video extension", HEAD, clip=HEAD),
+    Task("video prepend", TAIL, clip=TAIL),
+    Task("video completion", [0, -4, -3, -2, -1]),  # the last latent frame is four pixel frames
+    Task("transition between clips", [*HEAD, *TAIL], clip=HEAD, second_clip=TAIL),
+    Task("loop from a clip", WHOLE, has_truth=False),
+    Task("loop from a picture", [0], has_truth=False),
+    Task("loop from text", has_truth=False),
+    Task("long video", [0], has_truth=False),
+    Task("folder of pictures", [0], has_truth=False),
 )
 
-# What `dev.py demo` runs when nothing is named: each task once, and each kind of model once.
+# What `dev.py demo` runs when nothing is named: every kind of model, and the tasks on the two experts.
 CHOSEN = (
     "text-to-video (Wan2.1)",
     "image-to-video (Wan2.1)",
-    "start-end frames (Wan2.1)",
     "image-to-video (Wan2.2)",
     "image-to-video (Wan2.2 + LightX2V)",
+    "start-end frames (Wan2.2)",
+    "video extension (Wan2.2)",
+    "transition between clips (Wan2.2)",
 )
 
 
@@ -99,7 +113,7 @@ def with_caption(graph: Mapping[str, Any], caption: str, seed: int) -> dict[str,
         if node["class_type"] == TEXT_NODE and node["_meta"]["title"] == PROMPT_TITLE:
             node["inputs"]["text"] = caption
         for name in ("seed", "noise_seed"):
-            if name in node["inputs"]:
+            if isinstance(node["inputs"].get(name), int):  # else it is a link
                 node["inputs"][name] = seed
     return changed
 
@@ -134,12 +148,10 @@ class ProgressBar:
 def run(server: ComfyServer, demo: Demo, scene: Scene, seed: int) -> list[Row]:
     """Runs one demo on one scene; returns its rows for the contact sheet."""
     bar = ProgressBar(demo.name)
-    with tempfile.TemporaryDirectory() as folder:
-        for file in write_inputs(Path(folder), scene):
-            server.upload_image(file)
+    write_inputs(server.input_folder, scene, demo.task.clip, demo.task.second_clip)
     done = server.run(with_caption(demo.graph, scene.caption, seed), bar.on_event)
     video = OUTPUT / f"{demo.name}.mp4"
-    shutil.copyfile(server.files(done)[0], video)
+    shutil.copyfile(next(file for file in server.files(done) if file.suffix == ".mp4"), video)
     frames = read_video(video)
     bar.finish(f"{done.seconds:5.1f} s  {video.name}")
     given = frozenset(number % len(frames) for number in demo.task.given)
@@ -196,6 +208,9 @@ def main(arguments: Sequence[str]) -> int:
     except ServerError as error:
         print(f"\n{error}")
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 130
     sheet = OUTPUT / "contact_sheet.png"
     contact_sheet(rows, sheet)
     print(f"{len(runnable)} videos and {sheet} in {time.monotonic() - started:.0f} s.")

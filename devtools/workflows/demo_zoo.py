@@ -10,7 +10,7 @@ from .recipes import CONTEXT
 SIZE, LENGTH, STEPS = 64, 33, 16  # what the zoo's models were trained for
 TIME_SCALE = 0.4  # of durations, about as the window is shorter
 ALPHA = 1.0  # the zoo's LoRAs are trained at the strength they are used with
-PROMPT = "a large red circle moving right quickly on a dark background"
+PROMPT = "a large red circle moving right slowly on a dark background"
 NEGATIVE = ""
 DEMO_FILES = {
     files.WAN21_T2V: "demo_wan2.1_t2v.safetensors",
@@ -27,11 +27,11 @@ DEMO_FILES = {
 
 DEMO_INPUTS = {
     "First frame": "demo_first_frame.png",
-    "Middle frame": "demo_last_frame.png",
+    "Middle frame": "demo_middle_frame.png",
     "Last frame": "demo_last_frame.png",
     "Clip": "demo_clip.mp4",
     "First clip": "demo_clip.mp4",
-    "Second clip": "demo_clip.mp4",
+    "Second clip": "demo_second_clip.mp4",
 }
 """Title of a picture or video loader -> the zoo's file in ComfyUI's input folder."""
 
