@@ -64,7 +64,7 @@ class PusaLoraLoader(io.ComfyNode):
                     tooltip=MISMATCH_TOOLTIP,
                 ),
             ],
-            outputs=[io.Model.Output(display_name="MODEL")],
+            outputs=[io.Model.Output(display_name="MODEL", tooltip="The model with the LoRA added.")],
         )
 
     @classmethod
@@ -116,7 +116,7 @@ class PusaLightX2VLoader(io.ComfyNode):
                     tooltip=MISMATCH_TOOLTIP,
                 ),
             ],
-            outputs=[io.Model.Output(display_name="MODEL")],
+            outputs=[io.Model.Output(display_name="MODEL", tooltip="The model with the LoRA added.")],
         )
 
     @classmethod

@@ -27,6 +27,7 @@ SIZES = {  # nodes whose size their rows do not tell: text boxes, pictures, play
     "LoadVideo": (320, 330),
     "SaveVideo": (520, 480),
     "PreviewImage": (520, 380),
+    "PreviewAny": (520, 180),
 }
 NOTE_WIDTH, NOTE_LINE, NOTE_COLUMNS = 460, 21, 58  # pixels, pixels a line, characters a line
 
