@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { checkGraph } from "../../js/graph_check.js";
+
+/** @typedef {import("../../js/wires.js").Node} Node */
+
+/**
+ * Nodes of a graph; a value [id] is a link to that node's first output, any other a widget.
+ * @param {Record<string, [string, Record<string, unknown>, number?]>} content by id: class, inputs, mode
+ * @returns {Node[]}
+ */
+function graph(content) {
+  /** @type {import("../../js/wires.js").Link[]} */
+  const links = [];
+  /** @type {Node[]} */
+  const nodes = [];
+  /** @type {import("../../js/wires.js").Graph} */
+  const owner = {
+    nodes,
+    getLink: (id) => (id == null ? undefined : links[id]),
+    getNodeById: (id) => nodes.find((node) => node.id === id) ?? null,
+  };
+  for (const [id, [comfyClass, values, mode = 0]] of Object.entries(content)) {
+    const inputs = Object.entries(values).flatMap(([name, value], slot) => {
+      if (!Array.isArray(value)) return [];
+      links.push({ origin_id: value[0], origin_slot: 0, target_id: id, target_slot: slot });
+      return [{ name, type: "*", link: links.length - 1 }];
+    });
+    const widgets = Object.entries(values).flatMap(([name, value]) => (Array.isArray(value) ? [] : [{ name, value }]));
+    nodes.push({ id, comfyClass, mode, inputs, widgets, outputs: [{ name: "out", type: "*", links: [] }], graph: owner });
+  }
+  return nodes;
+}
+
+/** @returns {Record<string, [string, Record<string, unknown>, number?]>} */
+const right = () => ({
+  1: ["UNETLoader", {}],
+  2: ["PusaLoraLoader", { model: ["1"], lora_name: "high.safetensors", alpha: 1.5 }],
+  3: ["UNETLoader", {}],
+  4: ["PusaLoraLoader", { model: ["3"], lora_name: "low.safetensors", alpha: 1.4 }],
+  5: ["PusaMoESwitch", { high_noise: ["2"], low_noise: ["4"] }],
+  6: ["EmptyHunyuanLatentVideo", { width: 832, height: 480, length: 81 }],
+  7: ["PusaConditionFrames", { latent: ["6"] }],
+  8: ["PusaSampler", { model: ["5"], latent: ["7"], cfg: 3 }],
+  9: ["CreateVideo", { images: ["8"], fps: 16 }],
+});
+
+describe("checkGraph", () => {
+  test("a right graph gets nothing", () => assert.deepEqual(checkGraph(graph(right())), []));
+
+  /** @type {[string, string, [string, Record<string, unknown>, number?], RegExp][]} */
+  const faults = [
+    ["a length", "6", ["EmptyHunyuanLatentVideo", { width: 832, height: 480, length: 80 }], /length 80/],
+    ["a size", "6", ["EmptyHunyuanLatentVideo", { width: 850, height: 480, length: 81 }], /850 x 480/],
+    ["a frame rate", "9", ["CreateVideo", { images: ["8"], fps: 24 }], /frame rate is 24/],
+    ["one file on both experts", "4", ["PusaLoraLoader", { model: ["3"], lora_name: "high.safetensors" }], /both experts/],
+    ["a plain sampler", "8", ["KSampler", { model: ["5"], latent: ["7"], cfg: 3 }], /timesteps of their own/],
+    ["LightX2V with guidance", "3", ["PusaLightX2VLoader", { lora_name: "l.safetensors" }], /cfg 3/],
+  ];
+  for (const [name, id, node, sentence] of faults) {
+    test(`${name} is named and nothing else`, () => {
+      const found = checkGraph(graph({ ...right(), [id]: node }));
+      assert.equal(found.length, 1, found.join("\n"));
+      assert.match(found[0], sentence);
+    });
+  }
+
+  test("given frames without a Pusa LoRA are named", () => {
+    const content = right();
+    content[2] = ["ModelNoise", { model: ["1"] }];
+    content[4] = ["ModelNoise", { model: ["3"] }];
+    assert.match(checkGraph(graph(content)).join(), /no Pusa LoRA Loader/);
+  });
+
+  test("muted and bypassed nodes do not count", () => {
+    const content = right();
+    content[10] = ["CreateVideo", { images: ["8"], fps: 25 }, 2];
+    content[11] = ["CreateVideo", { images: ["8"], fps: 30 }, 4];
+    assert.deepEqual(checkGraph(graph(content)), []);
+  });
+
+  test("a linked setting is left alone", () => {
+    const content = right();
+    content[9] = ["CreateVideo", { images: ["8"], fps: ["6"] }];
+    assert.deepEqual(checkGraph(graph(content)), []);
+  });
+});
