@@ -1,15 +1,15 @@
 // A picture dropped on the timeline: uploaded, loaded by a node of its own, joined to the injector's pictures.
 import { api } from "/scripts/api.js";
 import { app } from "/scripts/app.js";
+import { link, newNode, tell } from "./graph_building.js";
 import { readTexts } from "./injector.js";
 import { addHandle, isFree, moveHandle } from "./timeline_model.js";
-import { classOf, slotIndex, sourceOf } from "./wires.js";
+import { classOf, sourceOf } from "./wires.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
 
 const LOADER = "LoadImage";
 const JOINER = "ImageBatch";
-const GAP = 40;
 
 /**
  * Gives an injector one more picture, or replaces the one that the frame already has.
@@ -35,19 +35,33 @@ export async function addPicture(injector, file, timeline, frame, multiplier) {
     choose(/** @type {LGraphNode} */ (first.node), name);
     return texts;
   }
-  const loader = newNode(LOADER, injector, 1);
+  const loader = addLoader(injector, first, name);
   if (!loader) return null;
-  choose(loader, name);
   if (!first) {
     link(loader, 0, injector, "images");
     return isOnly ? moveHandle(texts, timeline, 0, frame) : texts;
   }
+  return addHandle(texts, timeline, frame, multiplier);
+}
+
+/**
+ * A new Load Image node whose picture comes after those that the injector has.
+ * @param {LGraphNode} injector
+ * @param {import("./wires.js").End | null} first where its pictures come from now
+ * @param {string | null} name of the picture; null leaves the node's own choice
+ * @returns {LGraphNode | null}
+ */
+export function addLoader(injector, first, name) {
+  const loader = newNode(LOADER, injector, 1);
+  if (!loader) return null;
+  if (name !== null) choose(loader, name);
+  if (!first) return loader;
   const joiner = newNode(JOINER, injector, 0);
   if (!joiner) return null;
   link(/** @type {LGraphNode} */ (first.node), first.slot, joiner, "image1");
   link(loader, 0, joiner, "image2");
   link(joiner, 0, injector, "images");
-  return addHandle(texts, timeline, frame, multiplier);
+  return loader;
 }
 
 /**
@@ -67,20 +81,6 @@ async function upload(file) {
 }
 
 /**
- * @param {string} type
- * @param {LGraphNode} beside
- * @param {number} below how many places under the injector's top
- */
-function newNode(type, beside, below) {
-  const node = LiteGraph.createNode(type);
-  if (!node || !beside.graph) return null;
-  const width = Math.max(node.size[0], 270);
-  node.pos = [beside.pos[0] - width - GAP, beside.pos[1] + below * 120];
-  beside.graph.add(node);
-  return node;
-}
-
-/**
  * @param {LGraphNode} loader
  * @param {string} name
  */
@@ -91,19 +91,4 @@ function choose(loader, name) {
   if (Array.isArray(values) && !values.includes(name)) values.push(name);
   widget.value = name;
   widget.callback?.(name, app.canvas, loader);
-}
-
-/**
- * @param {LGraphNode} from
- * @param {number} slot
- * @param {LGraphNode} to
- * @param {string} input
- */
-function link(from, slot, to, input) {
-  from.connectSlots(from.outputs[slot], to, to.inputs[slotIndex(to.inputs, input)], undefined);
-}
-
-/** @param {string} detail */
-function tell(detail) {
-  app.extensionManager.toast.add({ severity: "warn", summary: "Pusa", detail, life: 6000 });
 }

@@ -3,6 +3,7 @@ import { api } from "/scripts/api.js";
 import { app } from "/scripts/app.js";
 import { chain } from "./chain.js";
 import { make } from "./dom.js";
+import { remember, write } from "./graph_building.js";
 import { editable, fittingPresets, isFixed, readInjector, readSurroundings, readTexts } from "./injector.js";
 import { addPicture } from "./picture_drop.js";
 import { isInjector, readLatent } from "./run_reading.js";
@@ -82,26 +83,12 @@ class InjectorTimeline {
   edit(change, isWhole = false) {
     const timeline = this.timeline();
     if (!timeline.readable) return;
-    const before = readTexts(this.node);
-    const after = change(before, timeline);
+    const after = change(readTexts(this.node), timeline);
     const { movable, liftable } = editable(this.node);
-    if (movable) this.write("positions", before.positions, after.positions);
-    if (liftable) this.write("noise_multipliers", before.noiseMultipliers, after.noiseMultipliers);
+    if (movable) write(this.node, "positions", after.positions);
+    if (liftable) write(this.node, "noise_multipliers", after.noiseMultipliers);
     this.refresh();
     if (isWhole) remember();
-  }
-
-  /**
-   * @param {string} name
-   * @param {string} before
-   * @param {string} after
-   */
-  write(name, before, after) {
-    const widget = this.node.widgets?.find((each) => each.name === name);
-    if (!widget || before === after) return;
-    widget.value = after;
-    widget.callback?.(after, app.canvas, this.node);
-    this.node.setDirtyCanvas(true, true);
   }
 
   /**
@@ -159,11 +146,6 @@ class InjectorTimeline {
     event.preventDefault();
     app.canvas.processMouseWheel(event);
   }
-}
-
-/** Lets ComfyUI's undo see a finished edit. */
-function remember() {
-  app.extensionManager.workflow?.activeWorkflow?.changeTracker?.checkState();
 }
 
 /** @param {{filename: string, subfolder: string, type: string}} picture */

@@ -13,6 +13,7 @@ type DomWidgetOptions = {
 type PublishedNode = Parameters<NonNullable<PublishedExtension["nodeCreated"]>>[0];
 
 export type LGraphNode = PublishedNode & {
+  onExecuted?(output: unknown): void;
   addDOMWidget(name: string, type: string, element: HTMLElement, options?: DomWidgetOptions): NonNullable<PublishedNode["widgets"]>[number];
 };
 
