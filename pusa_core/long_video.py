@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from .colour import apply_transfer, colour_statistics, fit_transfer
 from .conditions import FrameCondition, place
@@ -22,6 +23,9 @@ from .encoding import IN_SEQUENCE, encode_frames, encode_keyframe
 from .errors import PusaError
 from .frames import STRIDE, latent_frame_count, latent_frame_of, parse_multipliers, video_length
 from .video_parts import VideoParts
+
+LATENT_PIXEL = 8
+"""Pixels that one pixel of Wan's latent stands for, across and down."""
 
 SECONDS, FRAMES = DURATION_UNITS = ("seconds", "frames")
 
@@ -235,11 +239,17 @@ def match_seam(frames: Tensor, given: Tensor, method: str) -> Tensor:
     """The window in the colours of the frames it continues.
 
     frames: [N, H, W, 3]; given: [M, H, W, 3]: what the first M frames should look like. They show the same, so the change between
-    them is the model's and the VAE's; it is undone in all N.
+    them is the model's and the VAE's; it is undone in all N. Means over the squares of one latent pixel are compared, not
+    pixels: the VAE blurs a little, and the contrast that fine detail lost must not be taken from the rest, window after window.
     """
-    made = colour_statistics(frames[: len(given)], method)
-    transfer = fit_transfer(made, colour_statistics(given, method), method)
+    made = colour_statistics(_coarse(frames[: len(given)]), method)
+    transfer = fit_transfer(made, colour_statistics(_coarse(given), method), method)
     return apply_transfer(frames, transfer)
+
+
+def _coarse(pictures: Tensor) -> Tensor:
+    """Means over squares of LATENT_PIXEL pixels. pictures: [N, H, W, 3]. Returns [N, H/8, W/8, 3]."""
+    return avg_pool2d(pictures.movedim(-1, 1).float(), LATENT_PIXEL).movedim(1, -1)
 
 
 def _whole(frames: int) -> int:

@@ -238,11 +238,19 @@ def test_colours_that_shift_in_every_window_stay_with_matching_and_drift_without
 
 
 def test_the_seam_match_undoes_what_happened_to_the_given_frames():
-    given = torch.rand(5, 8, 8, 3, generator=torch.Generator().manual_seed(1)) * 0.5 + 0.2
+    coarse = torch.rand(5, 3, 4, 4, generator=torch.Generator().manual_seed(1)) * 0.5 + 0.2
+    given = torch.nn.functional.interpolate(coarse, scale_factor=8).movedim(1, -1)
     frames = torch.cat((given, given.flip(0))) * torch.tensor([0.9, 1.0, 1.1]) + 0.02
     matched = match_seam(frames, given, MONGE_KANTOROVICH)
     torch.testing.assert_close(matched[:5], given, atol=5e-3, rtol=0)
     torch.testing.assert_close(matched[5:], given.flip(0), atol=5e-3, rtol=0)
+
+
+def test_the_seam_match_does_not_take_lost_detail_for_lost_contrast():
+    given = torch.rand(5, 32, 32, 3, generator=torch.Generator().manual_seed(1)) * 0.5 + 0.2
+    coarse = torch.nn.functional.avg_pool2d(given.movedim(-1, 1), 2)
+    blurred = torch.nn.functional.interpolate(coarse, scale_factor=2).movedim(1, -1)
+    torch.testing.assert_close(match_seam(blurred, given, MONGE_KANTOROVICH), blurred, atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize("stop_before", [1, 2, 3])
