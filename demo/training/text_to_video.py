@@ -1,4 +1,4 @@
-"""The base text-to-video DiT, trained from nothing with one timestep a clip, and its two fine-tuned experts."""
+"""The base text-to-video DiT, trained from nothing with one timestep a clip."""
 
 from __future__ import annotations
 
