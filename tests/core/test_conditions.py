@@ -18,7 +18,8 @@ def condition(position, multiplier=0.2, value=1.0):
 def test_conditions_stand_in_their_frames_and_nowhere_else():
     samples = torch.zeros(SHAPE)
     placed, multipliers = place(samples, None, [condition(0, 0.0, 1.0), condition(3, 0.5, 2.0)])
-    assert placed[:, :, 0].eq(1).all() and placed[:, :, 3].eq(2).all()
+    assert placed[:, :, 0].eq(1).all()
+    assert placed[:, :, 3].eq(2).all()
     assert placed[:, :, [1, 2, 4]].eq(0).all()
     assert multipliers.tolist() == [0, 1, 1, 0.5, 1]
     assert multipliers.dtype == torch.float32
@@ -27,7 +28,8 @@ def test_conditions_stand_in_their_frames_and_nowhere_else():
 def test_what_is_given_is_not_written_to():
     samples, multipliers = torch.zeros(SHAPE), torch.ones(5)
     place(samples, multipliers, [condition(1)])
-    assert samples.eq(0).all() and multipliers.eq(1).all()
+    assert samples.eq(0).all()
+    assert multipliers.eq(1).all()
 
 
 def test_a_second_injection_adds_to_the_first_and_replaces_in_the_same_frame():
@@ -44,7 +46,7 @@ def test_a_frame_given_twice_is_an_error():
 
 @pytest.mark.parametrize("multiplier", [-0.01, 1.01, math.nan, math.inf])
 def test_a_multiplier_outside_0_to_1_is_an_error(multiplier):
-    with pytest.raises(PusaError, match="use 0 .kept clean. to 1"):
+    with pytest.raises(PusaError, match=r"use 0 .kept clean. to 1"):
         condition(0, multiplier)
 
 

@@ -32,7 +32,8 @@ def test_the_parts_make_up_the_schedule(steps, shift, boundary):
 
 def test_a_step_exactly_on_the_boundary_is_the_high_noise_experts():
     high, low = split_sigmas(torch.tensor([1.0, 0.875, 0.5, 0.0]), 0.875)
-    assert len(high) - 1 == 2 and len(low) - 1 == 1
+    assert len(high) - 1 == 2
+    assert len(low) - 1 == 1
 
 
 @pytest.mark.parametrize("boundary", [-0.1, 1.1, math.nan, 875.0])

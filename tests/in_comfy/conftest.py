@@ -21,14 +21,14 @@ if not (COMFYUI / "nodes.py").is_file():
 
 # ComfyUI reads its options and picks its devices while it is imported, so this comes before any import of it.
 sys.path.insert(0, str(COMFYUI))
-import comfy.cli_args  # noqa: E402
+import comfy.cli_args
 
 comfy.cli_args.args.cpu = True
 comfy.cli_args.args.use_pytorch_cross_attention = True  # the default on the CPU needs four times the memory
 
-import utils.extra_config  # noqa: E402, F401, I001  (first, as in main.py: nodes.py puts a second `utils` on the path)
-import folder_paths  # noqa: E402
-import nodes as comfy_nodes  # noqa: E402
+import utils.extra_config  # noqa: F401, I001  (first, as in main.py: nodes.py puts a second `utils` on the path)
+import folder_paths
+import nodes as comfy_nodes
 
 
 @pytest.fixture(autouse=True)
