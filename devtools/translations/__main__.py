@@ -1,9 +1,10 @@
-"""Writes locales/ from the nodes' texts and the phrase books."""
+"""Writes locales/ and js/docs/ from the nodes' texts, the phrase books and the advice."""
 
 import sys
 
 from devtools.comfy_server import ComfyServer
 
+from .help_pages import help_pages
 from .node_texts import ROOT, TRANSLATED, english_texts, locale_files, missing_phrases
 
 
@@ -18,7 +19,7 @@ def main() -> int:
             sys.stdout.write(f"{language} lacks: {phrase}\n")
     if any(missing.values()):
         return 1
-    for path, text in locale_files(english).items():
+    for path, text in {**locale_files(english), **help_pages(english)}.items():
         file = ROOT / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", newline="\n")
