@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..pusa_core.experts import BOUNDARY_T2V
+from ..pusa_core.lora.experts import mismatch
 from .comfy_hooks import switch_experts
+from .lora_patches import lora_facts
 
 CFG_TIP = "Guidance of this expert; 0 takes the sampler's cfg."
 
@@ -57,4 +59,9 @@ class PusaMoESwitch(io.ComfyNode):
         high_noise_cfg: float = 0.0,
         low_noise_cfg: float = 0.0,
     ) -> io.NodeOutput:
-        return io.NodeOutput(switch_experts(high_noise, low_noise, boundary, high_noise_cfg, low_noise_cfg))
+        switched = switch_experts(high_noise, low_noise, boundary, high_noise_cfg, low_noise_cfg)
+        high_loras, low_loras = lora_facts(high_noise), lora_facts(low_noise)
+        told = [f"Warning: {sentence}" for sentence in mismatch(high_loras, low_loras)]
+        if not told and (high_loras or low_loras):
+            told = ["Each expert carries LoRAs that fit it."]
+        return io.NodeOutput(switched, ui=ui.PreviewText("\n".join(told)) if told else None)

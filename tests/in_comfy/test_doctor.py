@@ -182,6 +182,18 @@ def test_a_lora_after_the_switch_counts_for_both_experts(graph_of, pack):
     )
 
 
+def test_the_switch_itself_says_what_is_on_the_wrong_expert(pack, load_tiny_wan, lora_files):
+    high, low = (
+        pack["PusaLoraLoader"].execute(load_tiny_wan(seed), f"{name}_noise_pusa.safetensors").args[0]
+        for seed, name in ((10, "high"), (11, "low"))
+    )
+    switch = pack["PusaMoESwitch"]
+    assert switch.execute(high, low).ui.as_dict()["text"] == ("Each expert carries LoRAs that fit it.",)
+    (text,) = switch.execute(low, high).ui.as_dict()["text"]
+    assert text.startswith("Warning: low_noise_pusa.safetensors and high_noise_pusa.safetensors are swapped")
+    assert switch.execute(load_tiny_wan(10), load_tiny_wan(11)).ui is None
+
+
 def test_looking_changes_nothing(graph_of):
     model, latent = graph_of()
     patches, options, uuid = dict(model.patches), dict(model.model_options), model.patches_uuid
