@@ -152,7 +152,7 @@ class WanDiT(nn.Module):
                 "Use a Wan2.1 or Wan2.2 14B T2V model."
             )
         model.load_state_dict({name: value.to(dtype) for name, value in weights.items()}, assign=True)
-        return model.eval()
+        return model.train(False)
 
     def forward(self, x: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
         """Velocity noise - clean of every latent frame.
