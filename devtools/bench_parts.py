@@ -1,0 +1,522 @@
+"""The benchmarks themselves: `bench_parts.py PART PROFILE [VARIANT]` prints rows as JSON on its last line.
+
+Run as a script, so that ComfyUI's `nodes` and not this pack's folder of that name is what `import nodes` finds.
+"""
+
+import json
+import logging
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import MethodType, ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+COMFYUI = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".comfyui").resolve()
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes of what is measured, and where."""
+
+    device: str
+    dtype: str
+    width: int  # of the forward's blocks; heads are width / 128
+    hidden: int  # of their feed-forward
+    layers: int
+    tokens: int  # of one latent frame in forward and sampler
+    modulation_tokens: int  # of one latent frame in modulation alone, always at width 5120
+    rounds: int
+
+
+PROFILES = {
+    "cpu": Profile("cpu", "float32", 1024, 5632, 1, 16, 240, 5),
+    "gpu": Profile("cuda", "bfloat16", 5120, 13824, 40, 1560, 1560, 7),
+}
+FRAMES = 21  # latent frames of 81
+
+
+def main() -> None:
+    """Runs one part and prints its rows."""
+    part, name = sys.argv[1:3]
+    profile = PROFILES[name]
+    prepare_comfyui(profile)
+    import torch
+
+    if profile.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("The gpu profile needs a CUDA device; torch sees none.")
+    with torch.inference_mode():
+        rows = globals()[f"part_{part}"](profile, *sys.argv[3:])
+    print(json.dumps(rows))
+
+
+def prepare_comfyui(profile: Profile) -> None:
+    """ComfyUI's and the pack's modules importable, as tests/ does it; their log goes nowhere."""
+    sys.path[:0] = [str(COMFYUI), str(ROOT / "tests")]
+    sys.path.append(str(ROOT / "devtools"))
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = profile.device == "cpu"
+    comfy.cli_args.args.use_pytorch_cross_attention = True
+    import utils.extra_config  # noqa: F401  (before nodes.py puts a second `utils` on the path)
+
+    logging.disable(logging.INFO)
+    package = ModuleType("comfyui_pusa")
+    package.__path__ = [str(ROOT)]
+    sys.modules["comfyui_pusa"] = package
+
+
+def device_of(profile: Profile) -> Any:
+    """The profile's torch device."""
+    import torch
+
+    return torch.device(profile.device)
+
+
+# Floors of a device
+
+
+def part_floors(profile: Profile) -> Rows:
+    """Rate of a large matrix product and of a copy, against which the other figures can be read."""
+    import torch
+    from bench_timing import median_seconds, row
+
+    device, dtype = device_of(profile), getattr(torch, profile.dtype)
+    a = torch.randn(8192, 5120, device=device, dtype=dtype)
+    b = torch.randn(5120, 5120, device=device, dtype=dtype)
+    large = torch.empty(2**29, device=device, dtype=dtype)
+    into = torch.empty_like(large)
+    seconds = median_seconds({"matmul": lambda: a @ b, "copy": lambda: into.copy_(large)}, 9, device)
+    matmul = 2 * 8192 * 5120 * 5120 / statistics.median(seconds["matmul"])
+    copy = 2 * large.nbytes / statistics.median(seconds["copy"])
+    return [
+        row("matrix product 8192 x 5120 x 5120", profile.dtype, matmul / 1e12, unit=" TFLOP/s"),
+        row("copy of 1 GiB, read and written", profile.dtype, copy / 1e9, unit=" GB/s"),
+    ]
+
+
+# Modulation alone
+
+
+def part_modulation(profile: Profile) -> Rows:
+    """What one block does to [1, L, 5120] besides its layers: two shifts and scales, two gates."""
+    import torch
+    from bench_timing import median_seconds, ratio, row
+    from comfy.ldm.wan.model import repeat_e
+
+    from comfyui_pusa.pusa_core.modulation import gated, modulated
+
+    device, dtype, width = device_of(profile), torch.bfloat16, 5120
+    length = FRAMES * profile.modulation_tokens
+    generator = torch.Generator(device).manual_seed(0)
+
+    def draw(*shape: int) -> Any:
+        return torch.randn(shape, generator=generator, device=device, dtype=dtype)
+
+    x, y, e, parameter = (
+        draw(1, length, width),
+        draw(1, length, width),
+        draw(1, FRAMES, 6, width),
+        draw(1, 6, width),
+    )
+    e_scalar = e[:, 0].contiguous()
+
+    def comfyui(e: Any) -> Any:
+        six = (parameter + e).chunk(6, dim=1) if e.ndim < 4 else (parameter.unsqueeze(0) + e).unbind(2)
+        first = torch.addcmul(repeat_e(six[0], x), x, 1 + repeat_e(six[1], x))
+        state = torch.addcmul(x, y, repeat_e(six[2], x))
+        second = torch.addcmul(repeat_e(six[3], x), state, 1 + repeat_e(six[4], x))
+        return first, second, torch.addcmul(state, y, repeat_e(six[5], x))
+
+    def by_frame() -> Any:
+        six = (parameter.unsqueeze(0) + e).unbind(2)
+        first = modulated(x, six[0], six[1])
+        state = gated(x, y, six[2])
+        second = modulated(state, six[3], six[4])
+        return first, second, gated(state, y, six[5])
+
+    # in place works on buffers of the norms' size, which are there anyway and are written anew by each norm
+    norm, other_norm = x.clone(), x.clone()
+
+    def in_place() -> Any:
+        six = (parameter.unsqueeze(0) + e).unbind(2)
+        first = modulated(norm, six[0], six[1], in_place=True)
+        state = gated(x, y, six[2])
+        second = modulated(other_norm, six[3], six[4], in_place=True)
+        return first, second, gated(state, y, six[5], in_place=True)
+
+    def copied_in_float32() -> Any:
+        """The cost of a forward that gives every token a float32 embedding of its own and modulates in float32."""
+        tokens = e.float().repeat_interleave(profile.modulation_tokens, dim=1)
+        six = (parameter.float().unsqueeze(0) + tokens).unbind(2)
+        first = (x.float() * (1 + six[1]) + six[0]).to(dtype)
+        state = x + (y.float() * six[2]).to(dtype)
+        second = (state.float() * (1 + six[4]) + six[3]).to(dtype)
+        return first, second, state + (y.float() * six[5]).to(dtype)
+
+    theirs, ours = comfyui(e), by_frame()
+    same = all(torch.equal(a, b) for a, b in zip(theirs, ours, strict=True))
+    first, _, last = in_place()
+    same &= torch.equal(first, theirs[0]) and torch.equal(last, theirs[2])
+    del theirs, ours, first, last
+    variants: dict[str, Callable[[], object]] = {
+        "scalar": lambda: comfyui(e_scalar),
+        "by_frame": lambda: comfyui(e),
+        "patched": by_frame,
+        "in_place": in_place,
+        "copied": copied_in_float32,
+    }
+    seconds = median_seconds(variants, profile.rounds, device)
+    base = "ComfyUI, scalar timestep"
+    size = f"modulation alone, width 5120, {length} tokens, bfloat16: "
+    return [
+        row(size + "broadcast", base, ratio(seconds, "patched", "scalar"), 1.05),
+        row(size + "broadcast in place", base, ratio(seconds, "in_place", "scalar"), 0.7),
+        row(size + "ComfyUI, timestep by frame", base, ratio(seconds, "by_frame", "scalar")),
+        row(
+            size + "float32 copies for every token (the reference's way)",
+            base,
+            ratio(seconds, "copied", "scalar"),
+        ),
+        row(size + "bits that differ from ComfyUI's", "ComfyUI, timestep by frame", float(not same), 0.0),
+    ]
+
+
+# The whole forward
+
+
+def build_model(profile: Profile, seed: int = 0) -> Any:
+    """A MODEL of the profile's shape with random weights, through ComfyUI's own loader."""
+    import comfy.sd
+    import torch
+
+    from support import tiny_wan
+
+    shape = (tiny_wan.WIDTH, tiny_wan.HIDDEN, tiny_wan.LAYERS)
+    tiny_wan.WIDTH, tiny_wan.HIDDEN, tiny_wan.LAYERS = profile.width, profile.hidden, profile.layers
+    generator = torch.Generator().manual_seed(seed)
+    dtype = getattr(torch, profile.dtype)
+    try:
+        weights = {
+            name: torch.empty(size, dtype=dtype).normal_(0, 0.02, generator=generator)
+            for name, size in tiny_wan.shapes().items()
+        }
+    finally:
+        tiny_wan.WIDTH, tiny_wan.HIDDEN, tiny_wan.LAYERS = shape
+    return comfy.sd.load_diffusion_model_state_dict(weights, {"dtype": dtype})
+
+
+def forward_variants(profile: Profile) -> dict[str, Callable[[], object]]:
+    """The DiT's forward on [1, 16, 21, H, W]: scalar timestep, one for each frame, the same patched, and token copies."""
+    import comfy.ldm.wan.model
+    import torch
+
+    from comfyui_pusa.nodes.wan_forward import by_frame_forward
+
+    device, dtype = device_of(profile), getattr(torch, profile.dtype)
+    wan = build_model(profile).model.diffusion_model.to(device)
+    size = (1, 16, FRAMES, 4, profile.tokens)  # 4 x tokens / (2 x 2) tokens a frame
+    x = torch.randn(size, device=device, dtype=dtype)
+    context = torch.randn(1, 64, 4096, device=device, dtype=dtype)
+    timestep = torch.linspace(0, 999, FRAMES, device=device)[None]
+    block_class = comfy.ldm.wan.model.WanAttentionBlock
+
+    def copied(
+        self: Any,
+        x: Any,
+        e: Any,
+        freqs: Any,
+        context: Any,
+        context_img_len: Any = 257,
+        transformer_options: Any = None,
+    ) -> Any:
+        """A block's forward as in part_modulation's copied_in_float32."""
+        tokens = e.float().repeat_interleave(x.shape[1] // e.shape[1], dim=1)
+        six = (self.modulation.float().unsqueeze(0) + tokens).unbind(2)
+        y = self.self_attn((self.norm1(x).float() * (1 + six[1]) + six[0]).to(x.dtype), freqs)
+        x = x + (y.float() * six[2]).to(x.dtype)
+        x = x + self.cross_attn(self.norm3(x), context)
+        y = self.ffn((self.norm2(x).float() * (1 + six[4]) + six[3]).to(x.dtype))
+        return x + (y.float() * six[5]).to(x.dtype)
+
+    def run(t: Any, forward: Any) -> Callable[[], object]:
+        def go() -> object:
+            for block in wan.blocks:
+                block.forward = MethodType(forward, block)
+            return wan(x, t, context)
+
+        return go
+
+    return {
+        "scalar": run(timestep[:, 0], block_class.forward),
+        "by_frame": run(timestep, block_class.forward),
+        "patched": run(timestep, by_frame_forward),
+        "copied": run(timestep, copied),
+    }
+
+
+def part_forward(profile: Profile) -> Rows:
+    """Time of a forward with a timestep for every latent frame."""
+    from bench_timing import median_seconds, ratio, row
+
+    seconds = median_seconds(forward_variants(profile), profile.rounds, device_of(profile))
+    base = "scalar timestep"
+    size = f"forward, {profile.layers} layers of width {profile.width}, {FRAMES * profile.tokens} tokens, {profile.dtype}: "
+    note = f"{statistics.median(seconds['scalar']):.3f} s scalar"
+    return [
+        row(size + "patched", base, ratio(seconds, "patched", "scalar"), 1.01, note=note),
+        row(size + "ComfyUI, timestep by frame", base, ratio(seconds, "by_frame", "scalar")),
+        row(size + "float32 copies for every token", base, ratio(seconds, "copied", "scalar")),
+        row(size + "patched", "ComfyUI, timestep by frame", ratio(seconds, "patched", "by_frame"), 1.01),
+    ]
+
+
+def part_forward_peak(profile: Profile, variant: str = "") -> Any:
+    """Peak of a forward over its weights and input; one fresh process for each variant."""
+    from bench_timing import in_fresh_process, peak_bytes, row
+
+    longer = profile if profile.device == "cuda" else Profile(**{**vars(profile), "tokens": 160})
+    if variant:
+        return peak_bytes(device_of(profile), forward_variants(longer)[variant])
+    name = "gpu" if profile.device == "cuda" else "cpu"
+    peaks = {
+        variant: in_fresh_process(__file__, "forward_peak", name, variant)
+        for variant in ("scalar", "by_frame", "patched", "copied")
+    }
+    size = f"peak memory of a forward of {FRAMES * longer.tokens} tokens: "
+    note = f"{peaks['scalar'] / 2**20:.0f} MiB scalar"
+    return [
+        row(size + "patched", "scalar timestep", peaks["patched"] / peaks["scalar"], 1.005, note=note),
+        row(size + "ComfyUI, timestep by frame", "scalar timestep", peaks["by_frame"] / peaks["scalar"]),
+        row(size + "float32 copies for every token", "scalar timestep", peaks["copied"] / peaks["scalar"]),
+    ]
+
+
+# Samplers
+
+
+def video(profile: Profile, multipliers: list[float]) -> dict[str, Any]:
+    """A LATENT of the profile's size with given frames wherever the multiplier is below 1."""
+    import torch
+
+    shape = (1, 16, len(multipliers), 4, profile.tokens)
+    given = torch.randn(shape, generator=torch.Generator().manual_seed(4))
+    values = torch.tensor(multipliers)
+    return {"samples": given * (values < 1)[None, None, :, None, None], "noise_multipliers": values}
+
+
+def part_sampler(profile: Profile) -> Rows:
+    """PusaSampler against KSampler: as many tokens, steps and guidance; one process, by turns."""
+    import nodes
+    from bench_timing import median_seconds, ratio, row
+
+    from comfyui_pusa.nodes.sampling import PusaSampler
+    from support.comfy_runs import plain, prompt
+
+    model = build_model(profile)
+    latent = video(profile, [0.0] + [1.0] * (FRAMES - 1))
+    bare = {"samples": latent["samples"] * 0}
+    text = prompt(1), prompt(2)
+    steps = 4
+
+    def ours() -> object:
+        return PusaSampler.execute(model, *text, latent, 7, steps=steps, cfg=1.0)
+
+    def theirs() -> object:
+        return nodes.KSampler().sample(plain(model), 7, steps, 1.0, "euler", "simple", *text, bare)
+
+    seconds = median_seconds({"pusa": ours, "ksampler": theirs}, profile.rounds, device_of(profile))
+    note = f"{statistics.median(seconds['ksampler']) / steps:.3f} s a step of KSampler"
+    return [
+        row(
+            "PusaSampler, a step, first frame given",
+            "KSampler, scalar timestep",
+            ratio(seconds, "pusa", "ksampler"),
+            1.01,
+            note=note,
+        )
+    ]
+
+
+# Encoding, loading, switching
+
+
+def part_prefix_encode(profile: Profile) -> Rows:
+    """Encoding only the frames that are given, in a random Wan VAE of width 16."""
+    import comfy.sd
+    import torch
+    from bench_timing import median_seconds, ratio, row
+    from comfy.ldm.wan.vae import WanVAE
+
+    inner = WanVAE(dim=16, z_dim=16, temperal_downsample=[False, True, True])
+    generator = torch.Generator().manual_seed(7)
+    weights = {
+        key: torch.randn(value.shape, generator=generator) / max(value[0].numel(), 1) ** 0.5
+        for key, value in inner.state_dict().items()
+    }
+    vae = comfy.sd.VAE(sd=weights)
+    pixels = torch.rand(81, 64, 64, 3, generator=generator)
+    frames = 13
+    same = torch.equal(vae.encode(pixels[:frames]), vae.encode(pixels)[:, :, : (frames + 3) // 4])
+    variants = {
+        "whole": lambda: vae.encode(pixels),
+        "prefix": lambda: vae.encode(pixels[:frames]),
+        "one": lambda: vae.encode(pixels[:1]),
+    }
+    seconds = median_seconds(variants, 3, device_of(profile))
+    base = "encode of all 81"
+    return [
+        row("encode of 13 of 81 frames", base, ratio(seconds, "prefix", "whole"), 0.2),
+        row("encode of 1 of 81 frames", base, ratio(seconds, "one", "whole"), 0.03),
+        row("encode of 13 of 81 frames: latents that differ", base, float(not same), 0.0),
+    ]
+
+
+def part_lora_load(profile: Profile, variant: str = "", file: str = "") -> Any:
+    """Peak of loading a LoRA and the model with it, over the size of the LoRA's file."""
+    import comfy.model_management
+    import torch
+    from bench_timing import in_fresh_process, peak_bytes, row
+    from safetensors.torch import save_file
+
+    layers = 2
+    small = Profile(**{**vars(profile), "layers": layers})
+    if variant:
+        import comfy.sd
+        import comfy.utils
+        import folder_paths
+
+        from comfyui_pusa.nodes.loras import PusaLoraLoader
+
+        path = Path(file)
+        folder_paths.add_model_folder_path("loras", str(path.parent), is_default=True)
+        model = build_model(small)
+
+        def load() -> None:
+            if variant == "pusa":
+                patched = PusaLoraLoader.execute(model, path.name, 1.4)[0]
+            else:
+                state = comfy.utils.load_torch_file(file, safe_load=True)
+                keys = {key.replace(".default", ""): value for key, value in state.items()}
+                keys = {f"diffusion_model.{key}": value for key, value in keys.items()}
+                patched = comfy.sd.load_lora_for_models(model, None, keys, 1.4, 0)[0]
+            comfy.model_management.load_models_gpu([patched])
+
+        return peak_bytes(device_of(profile), load)
+    width, hidden, rank = small.width, small.hidden, 512
+    sizes = {f"self_attn.{part}": (width, width) for part in "qkvo"}
+    sizes |= {"ffn.0": (hidden, width), "ffn.2": (width, hidden)}
+    state = {}
+    for layer in range(layers):
+        for name, (rows, columns) in sizes.items():
+            state[f"blocks.{layer}.{name}.lora_A.default.weight"] = torch.randn(rank, columns) * 0.01
+            state[f"blocks.{layer}.{name}.lora_B.default.weight"] = torch.randn(rows, rank) * 0.01
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pusa_wan2.1_rank512.safetensors"
+        save_file(state, path)
+        size = path.stat().st_size
+        name = "gpu" if profile.device == "cuda" else "cpu"
+        peaks = {
+            variant: in_fresh_process(__file__, "lora_load", name, variant, str(path))
+            for variant in ("pusa", "comfyui")
+        }
+    note = f"file of {size / 2**20:.0f} MiB, {peaks['pusa'] / 2**20:.0f} against {peaks['comfyui'] / 2**20:.0f} MiB"
+    return [
+        row(
+            "Pusa LoRA Loader, load and patch: peak",
+            "ComfyUI's LoRA loader",
+            peaks["pusa"] / peaks["comfyui"],
+            note=note,
+        )
+    ]
+
+
+def part_expert_switch(profile: Profile) -> Rows:
+    """Wan2.2 MoE Switch in one KSampler against two KSamplerAdvanced, and the experts that are loaded at once."""
+    from bench_timing import median_seconds, ratio, row
+
+    from comfyui_pusa.nodes.comfy_hooks import switch_experts
+    from support.comfy_runs import plain, prompt
+
+    high, low = build_model(profile, 0), build_model(profile, 1)
+    latent = {"samples": video(profile, [1.0] * FRAMES)["samples"] * 0}
+    switched = plain(switch_experts(high, low, 0.8))
+    text = prompt(1), prompt(2)
+    import nodes
+
+    common = {
+        "steps": 4,
+        "cfg": 1.0,
+        "sampler_name": "euler",
+        "scheduler": "simple",
+        "positive": text[0],
+        "negative": text[1],
+    }
+
+    def two_samplers() -> object:
+        first = nodes.KSamplerAdvanced().sample(
+            plain(high), "enable", 7, latent_image=latent, start_at_step=0, end_at_step=3,
+            return_with_leftover_noise="enable", **common,
+        )[0]  # fmt: skip
+        return nodes.KSamplerAdvanced().sample(
+            plain(low), "disable", 7, latent_image=first, start_at_step=3, end_at_step=1000,
+            return_with_leftover_noise="disable", **common,
+        )[0]  # fmt: skip
+
+    def one_sampler() -> object:
+        return nodes.KSampler().sample(switched, 7, 4, 1.0, "euler", "simple", *text, latent)
+
+    seconds = median_seconds({"switch": one_sampler, "two": two_samplers}, 3, device_of(profile))
+    return [
+        row(
+            "both experts by Wan2.2 MoE Switch, time",
+            "two KSamplerAdvanced",
+            ratio(seconds, "switch", "two"),
+            1.02,
+        )
+    ]
+
+
+def part_frozen_cache(profile: Profile) -> Rows:
+    """Pusa Frozen Frame Cache: time and operations for 1, 4 and 11 given frames of 21."""
+    from bench_timing import median_seconds, ratio, row
+
+    from comfyui_pusa.nodes.frozen_cache import PusaFrozenFrameCache
+    from comfyui_pusa.nodes.sampling import PusaSampler
+    from comfyui_pusa.pusa_core.frozen_frames import share_of_operations
+    from support.comfy_runs import prompt
+
+    model = build_model(profile)
+    text = prompt(1), prompt(2)
+    steps, every = 8, 4
+    rows = []
+    for given in (1, 4, 11):
+        latent = video(profile, [0.0] * given + [1.0] * (FRAMES - given))
+        cached = PusaFrozenFrameCache.execute(model, every, 0.0, 1.0, 0.0)[0]
+        variants = {
+            "plain": lambda latent=latent: PusaSampler.execute(model, *text, latent, 7, steps=steps, cfg=1.0),
+            "cache": lambda latent=latent, cached=cached: PusaSampler.execute(
+                cached, *text, latent, 7, steps=steps, cfg=1.0
+            ),
+        }
+        seconds = median_seconds(variants, 2, device_of(profile))
+        note = f"{share_of_operations(FRAMES, given, 1560, 5120, 13824, every):.3f} of the operations at 14B, 480p"
+        rows.append(
+            row(
+                f"frozen-frame cache, {given} of {FRAMES} frames given, refresh every {every}",
+                "no cache",
+                ratio(seconds, "cache", "plain"),
+                note=note,
+            )
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()
