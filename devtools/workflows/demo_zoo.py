@@ -39,6 +39,8 @@ DEMO_FOLDER = "demo_folder"
 """Folder in ComfyUI's input folder with pictures and same-named .txt prompts."""
 
 FIXED = {
+    "PusaConditionVideo": {"context_frames": CONTEXT},
+    "PusaStitch": {"overlap_frames": CONTEXT},
     "EmptyHunyuanLatentVideo": {"width": SIZE, "height": SIZE, "length": LENGTH},
     "PusaLongVideo": {"width": SIZE, "height": SIZE, "window": LENGTH, "duration": 15.0 * TIME_SCALE},
     "ImageFromBatch": {"batch_index": LENGTH - CONTEXT},

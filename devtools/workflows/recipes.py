@@ -13,6 +13,7 @@ from .model_files import ModelFile
 
 WIDTH, HEIGHT, LENGTH, FPS = 832, 480, 81, 16
 CONTEXT = 13  # frames that a clip and its continuation share: 4 latent frames
+LONG_CONTEXT = 41  # the paper's longer one: 11 latent frames
 GREEN, RED = ("#232", "#353"), ("#322", "#533")  # ComfyUI's palette for what to show and what to avoid
 NEGATIVE = (
     "garish colours, overexposed, motionless, blurred details, subtitles, text, painting, still picture, "
@@ -326,6 +327,34 @@ def extension(graph: Graph, loaded: Loaded) -> None:
             noise_multipliers="0.2, 0.4, 0.4, 0.4",
         )
     save_stitched(graph, sampled_images(graph, loaded, text, latent), "pusa_extension", first=source)
+
+
+def extension_with_cache(graph: Graph, loaded: Loaded) -> None:
+    """Goes on from the last 41 frames of your clip, which are kept exactly, so that their share of the work is done
+    only at every second step.
+    """
+    text = prompt(
+        graph, loaded, "The shot goes on without a cut, in the same light and with the same movement."
+    )
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+        source = clip(graph, "Clip")
+        latent = graph.add(
+            "PusaConditionVideo",
+            vae=loaded.vae,
+            latent=latent,
+            video=source,
+            task="extend",
+            context_frames=LONG_CONTEXT,
+            noise_multipliers="0",
+        )
+    with graph.group("Sampling", 2):
+        model = graph.add("PusaFrozenFrameCache", model=loaded.model, refresh_every=2)
+        sampled = sample(graph, loaded, text, latent, model=model)
+        images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
+    with graph.group("Video", 3):
+        video = graph.add("PusaStitch", generated=images, overlap_frames=LONG_CONTEXT, first=source)
+        graph.add("SaveVideo", video=video, filename_prefix="video/pusa_cached_extension")
 
 
 def prepend(graph: Graph, loaded: Loaded) -> None:
@@ -682,6 +711,16 @@ TASKS = (
             "For a longer video load the result and run again, or take the long video workflow.",
         ),
         TWO_EXPERTS,
+    ),
+    Task(
+        "video extension with cache",
+        extension_with_cache,
+        (
+            "**Clip**: choose your video.",
+            "**What to show**: say how the clip goes on.",
+            "**refresh_every**: 1 computes everything; more is quicker and less exact.",
+        ),
+        (WAN22,),
     ),
     Task(
         "video prepend",
