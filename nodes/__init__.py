@@ -8,6 +8,7 @@ from .conditions import PusaConditionFrames
 from .doctor import PusaDoctor
 from .experts import PusaMoESwitch
 from .folders import PusaFolder, PusaFolderSave
+from .frozen_cache import PusaFrozenFrameCache
 from .keyframes import PusaKeyframes
 from .long_video import PusaLongVideo, PusaPromptTime
 from .loop import PusaLoopConditions, PusaLoopDecode, PusaLoopModel
@@ -32,6 +33,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaStitch,
     PusaScheduler,
     PusaVectorizedTimesteps,
+    PusaFrozenFrameCache,
     PusaSampler,
     PusaLongVideo,
     PusaPromptTime,
