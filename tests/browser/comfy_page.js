@@ -13,8 +13,17 @@ import { python } from "../js/python.js";
 export const PATIENCE = 120_000;
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+/** No questions, and nothing drawn that no test looks at: drawing is what takes the time without a GPU. */
+const QUIET_SETTINGS = {
+  "Comfy.TutorialCompleted": true,
+  "Comfy.Workflow.ShowMissingModelsWarning": false,
+  "Comfy.VueNodes.Enabled": false,
+  "Comfy.Locale": "en",
+  "Comfy.Minimap.Visible": false,
+  "LiteGraph.Canvas.MaximumFps": 15,
+};
 /** What the page of a bare ComfyUI complains about by itself: no network (searched for packs, sizes of model files), settings of unknown id, leaving a subgraph, no user.css yet. */
-const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/];
+const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co|Error fetching file size/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/];
 
 /**
  * Starts ComfyUI, or takes the one that PUSA_SERVER describes (what serve.py printed).
@@ -60,7 +69,7 @@ export async function startBrowser() {
  * @returns {Promise<{page: Page, errors: string[]}>} `errors` grows with what the page's console complains about
  */
 export async function openComfy(context, url, settings = {}) {
-  const chosen = { "Comfy.TutorialCompleted": true, "Comfy.Workflow.ShowMissingModelsWarning": false, "Comfy.VueNodes.Enabled": false, "Comfy.Locale": "en", ...settings };
+  const chosen = { ...QUIET_SETTINGS, ...settings };
   for (const [id, value] of Object.entries(chosen)) {
     const answer = await fetch(`${url}/settings/${id}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
     if (!answer.ok) throw new Error(`setting ${id}: ${answer.status}`);

@@ -1,0 +1,68 @@
+"""Pictures for the template browser: one .jpg beside each workflow, made of frames of its demo version's video.
+
+python dev.py demo --all && python -m devtools.thumbnails
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from demo.inputs import read_video
+from demo.run_demo import OUTPUT, TASKS
+
+WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
+PREFIX = "Pusa "
+GRID = 3  # rows and columns
+CELL, GAP = 126, 3  # pixels
+BACKGROUND, GIVEN = "#15171c", "#f08000"
+QUALITY = 88
+
+
+def main() -> int:
+    """Writes every picture whose video is there; returns 1 when some are missing."""
+    missing = []
+    for workflow in sorted(WORKFLOWS.glob("*.json")):
+        name = workflow.stem.removeprefix(PREFIX)
+        video = OUTPUT / f"{name}.mp4"
+        if not video.is_file():
+            missing.append(name)
+            continue
+        picture = thumbnail(read_video(video), given_frames(name))
+        picture.save(workflow.with_suffix(".jpg"), quality=QUALITY)
+    if missing:
+        print("No video in demo/output for:\n  " + "\n  ".join(missing) + '\nMake it with: python dev.py demo "NAME"')
+    return int(bool(missing))
+
+
+def given_frames(name: str) -> Sequence[int]:
+    """Pixel frames that a workflow's task was given, negative from the end."""
+    return next((task.given for task in TASKS if name.startswith(task.name)), ())
+
+
+def thumbnail(frames: np.ndarray, given: Sequence[int]) -> Image.Image:
+    """Nine frames of a video in reading order, those it was given in an orange frame; frames: [length, height, width, 3], 0 to 255."""
+    side = GRID * (CELL + GAP) + GAP
+    picture = Image.new("RGB", (side, side), BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    marked = {number % len(frames) for number in given}
+    for place, number in enumerate(np.linspace(0, len(frames) - 1, GRID * GRID).round().astype(int).tolist()):
+        left, top = (GAP + index * (CELL + GAP) for index in (place % GRID, place // GRID))
+        cell = fit(Image.fromarray(frames[number]))
+        picture.paste(cell, (left + (CELL - cell.width) // 2, top + (CELL - cell.height) // 2))
+        if number in marked:
+            draw.rectangle((left - 1, top - 1, left + CELL, top + CELL), outline=GIVEN, width=GAP)
+    return picture
+
+
+def fit(frame: Image.Image) -> Image.Image:
+    """The frame as large as a cell takes it; small frames of the demo keep their hard pixels."""
+    scale = CELL / max(frame.size)
+    way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
+    return frame.resize((round(frame.width * scale), round(frame.height * scale)), way)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
