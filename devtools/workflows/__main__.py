@@ -1,4 +1,4 @@
-"""Writes the workflow files, learns node types from a ComfyUI, or makes the thumbnails."""
+"""Writes the workflow files, or learns node types from a ComfyUI."""
 
 import sys
 from pathlib import Path
@@ -37,7 +37,7 @@ def write() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Without arguments writes the files; `learn [NODE ...]` asks a fresh server for its node types, `thumbnails` runs the demos."""
+    """Without arguments writes the files; `learn [NODE ...]` asks a fresh server for its node types."""
     if arguments[:1] == ["learn"]:
         from devtools.comfy_server import ComfyServer
 
@@ -47,10 +47,6 @@ def main(arguments: list[str]) -> None:
             info = server.object_info()
         names = {*NODE_TYPES, *arguments[1:], *(name for name in info if name.startswith("Pusa"))}
         learn(info, sorted(names))
-    elif arguments[:1] == ["thumbnails"]:
-        from .thumbnails import make_thumbnails
-
-        make_thumbnails(ROOT / "workflows", arguments[1:])
     else:
         write()
 
