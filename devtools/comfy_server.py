@@ -22,8 +22,8 @@ from typing import Any
 from devtools.folders import link_folder
 from devtools.node_ids import node_ids
 
-START_SECONDS = 180  # a cold disk and a first compilation of every module; usually about 10
-ANSWER_SECONDS = 60  # one HTTP answer while the server's interpreter is busy sampling
+START_SECONDS = 600  # a cold disk or a very busy machine; usually about 10
+ANSWER_SECONDS = 120  # one HTTP answer while the server's interpreter is busy sampling
 LOG_LINES = 40  # the part of the log that an error shows
 MODEL_KINDS = ("diffusion_models", "loras", "vae", "text_encoders", "clip_vision", "upscale_models")
 PREVIEW_EVENTS = (1, 4)  # binary messages of ComfyUI's protocol.py: a preview image, one with metadata
@@ -33,7 +33,7 @@ EventHandler = Callable[[str, dict[str, Any]], None]
 
 
 class ServerError(RuntimeError):
-    """The server could not be started, or stopped answering; the message ends with its log."""
+    """The server could not be started, or stopped answering; the message shows the end of its log."""
 
 
 class GraphRefusedError(ServerError):
@@ -232,7 +232,7 @@ class ComfyServer:
         return "\n".join(self.log_file.read_text("utf-8", errors="replace").splitlines()[-lines:])
 
     def _with_log(self, sentence: str) -> str:
-        return f"{sentence} The end of its log:\n{self.log_tail()}"
+        return f"The end of ComfyUI's log:\n{self.log_tail()}\n\n{sentence}"  # what one reads first stands last
 
     # Requests
 
