@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
-
 from demo.inputs import read_video
 from demo.run_demo import OUTPUT, TASKS
+from PIL import Image, ImageDraw
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 PREFIX = "Pusa "
@@ -33,7 +32,11 @@ def main() -> int:
         picture = thumbnail(read_video(video), given_frames(name))
         picture.save(workflow.with_suffix(".jpg"), quality=QUALITY)
     if missing:
-        print("No video in demo/output for:\n  " + "\n  ".join(missing) + '\nMake it with: python dev.py demo "NAME"')
+        print(
+            "No video in demo/output for:\n  "
+            + "\n  ".join(missing)
+            + '\nMake it with: python dev.py demo "NAME"'
+        )
     return int(bool(missing))
 
 

@@ -249,6 +249,7 @@ export class TimelineView {
     const bands = Math.min(count, BANDS);
     const rows = Array.from({ length: bands }, (_, i) => Math.floor((i * count) / bands));
     const numbered = count <= ROWS_WITH_NUMBERS && timeline.latentFrames <= 24;
+    this.steps.style.fontSize = timeline.latentFrames > 16 ? "6.5px" : "8px";
     const columns = fit(this.steps, timeline.latentFrames, () => make("div", { class: "pusa-steps-column" }));
     columns.forEach((column, frame) => {
       const stops = rows.map((step, i) => `${shade(expertOf(step, highSteps), table[step][frame])} ${percent(i, bands)} ${percent(i + 1, bands)}`);

@@ -182,7 +182,13 @@ for (const vue of [false, true]) {
         node.widgets.find((/** @type {any} */ widget) => widget.name === "length").value = 81;
       });
       await settle(page);
-      const cells = await page.locator(".pusa-steps-column span").evaluateAll((all) => all.map((cell) => [cell.textContent, cell.scrollWidth <= cell.clientWidth + 1]));
+      const cells = await page.locator(".pusa-steps-column span").evaluateAll((all) =>
+        all.map((cell) => {
+          const text = document.createRange();
+          text.selectNodeContents(cell);
+          return [cell.textContent, text.getBoundingClientRect().width < cell.getBoundingClientRect().width];
+        }),
+      );
       assert.equal(cells.length, 84);
       assert.deepEqual(cells.filter(([, fits]) => !fits), []);
     });
