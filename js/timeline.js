@@ -11,6 +11,7 @@ import { DEFAULT_MULTIPLIER, DEFAULT_PRESET, settings } from "./settings.js";
 import { PRESETS, addHandle, freeFrame, isFree, moveHandle, presetOf, presetTexts, ramp, removeHandle, setMultiplier } from "./timeline_model.js";
 import { TimelineView, VIEW_HEIGHT } from "./timeline_view.js";
 import { valueOf } from "./wires.js";
+import { speak } from "./words.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
 /** @typedef {import("./timeline_model.js").Texts} Texts */
@@ -209,6 +210,7 @@ app.registerExtension({
   },
   nodeCreated(node) {
     if (!isInjector(node)) return;
+    speak(String(app.extensionManager.setting.get("Comfy.Locale")));
     applyDefaultPreset(node);
     addTimeline(node);
   },

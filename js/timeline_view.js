@@ -2,6 +2,7 @@
 import { fit, make, say } from "./dom.js";
 import { WAN_FPS, firstPixelFrame, lastPixelFrame, videoLength } from "./latent_frames.js";
 import { frameTimesteps } from "./schedule.js";
+import { word } from "./words.js";
 
 /**
  * @typedef {object} Picture What a timeline shows.
@@ -53,16 +54,16 @@ export class TimelineView {
     /** @type {{frame: number, step: number | null} | null} */
     this.hovered = null;
 
-    this.presets = make("select", { class: "pusa-presets", "aria-label": "Preset", title: "Settings the Pusa authors published" });
-    this.addButton = button("+ Add", "Add a condition (or double-click on the timeline)", () => this.actions.add(null, null));
-    this.removeButton = button("Remove", "Remove the selected condition (Delete)", () => this.remove(this.selected));
-    this.rampButton = button("Ramp", "Multipliers on a straight line from the first condition to the last", () => this.actions.ramp());
+    this.presets = make("select", { class: "pusa-presets", "aria-label": word("Preset"), title: word("Settings the Pusa authors published") });
+    this.addButton = button(word("+ Add"), word("Add a condition (or double-click on the timeline)"), () => this.actions.add(null, null));
+    this.removeButton = button(word("Remove"), word("Remove the selected condition (Delete)"), () => this.remove(this.selected));
+    this.rampButton = button(word("Ramp"), word("Multipliers on a straight line from the first condition to the last"), () => this.actions.ramp());
     this.length = make("span", { class: "pusa-length" });
     this.thumbnails = make("div", { class: "pusa-thumbnails" });
     this.columns = make("div", { class: "pusa-columns" });
     this.others = make("div", { class: "pusa-layer" });
     this.handles = make("div", { class: "pusa-layer" });
-    const levels = make("div", { class: "pusa-levels", "aria-hidden": "true" }, make("span", {}, "1 free"), make("span", {}, "0.5"), make("span", {}, "0 kept"));
+    const levels = make("div", { class: "pusa-levels", "aria-hidden": "true" }, make("span", {}, word("1 free")), make("span", {}, "0.5"), make("span", {}, word("0 kept")));
     this.plot = make("div", { class: "pusa-plot" }, this.columns, this.others, this.handles);
     this.ruler = make("div", { class: "pusa-ruler", "aria-hidden": "true" });
     this.labels = make("div", { class: "pusa-labels", "aria-hidden": "true" });
@@ -71,11 +72,11 @@ export class TimelineView {
     this.status = make("div", { class: "pusa-status", "aria-live": "polite" });
     this.element = make(
       "div",
-      { class: "pusa-timeline", role: "group", "aria-label": "Noise timeline" },
+      { class: "pusa-timeline", role: "group", "aria-label": word("Noise timeline") },
       make("div", { class: "pusa-bar" }, this.presets, this.addButton, this.removeButton, this.rampButton, this.length),
       make("div", { class: "pusa-row pusa-row-thumbnails" }, make("div", { class: "pusa-gutter" }), this.thumbnails),
       make("div", { class: "pusa-row pusa-row-plot" }, levels, this.plot),
-      make("div", { class: "pusa-row" }, make("div", { class: "pusa-gutter", "aria-hidden": "true" }, "latent"), this.ruler),
+      make("div", { class: "pusa-row" }, make("div", { class: "pusa-gutter", "aria-hidden": "true" }, word("latent")), this.ruler),
       make("div", { class: "pusa-row pusa-row-steps" }, this.labels, this.steps, this.problem),
       this.status,
     );
@@ -124,7 +125,7 @@ export class TimelineView {
     const names = preset ? presets : ["Custom", ...presets];
     const options = fit(this.presets, names.length, () => make("option"));
     names.forEach((name, i) => {
-      say(options[i], name);
+      say(options[i], word(name));
       options[i].value = presets.includes(name) ? name : "";
     });
     this.presets.value = preset ?? "";
@@ -134,10 +135,10 @@ export class TimelineView {
     this.removeButton.disabled = !editable || timeline.handles.length < 2;
     this.rampButton.disabled = !timeline.readable || !picture.liftable || timeline.handles.length < 2;
     const frames = videoLength(timeline.latentFrames);
-    say(this.length, `${known ? "" : "if "}${frames} frames, ${seconds(frames, fps)}`);
+    say(this.length, word(known ? "{frames} frames, {time}" : "if {frames} frames, {time}", { frames, time: seconds(frames, fps) }));
     this.length.title = known
-      ? `${timeline.latentFrames} latent frames at ${fps} frames per second`
-      : "The latent's length is not known before the graph runs; Wan's usual 81 frames are shown";
+      ? word("{count} latent frames at {fps} frames per second", { count: timeline.latentFrames, fps })
+      : word("The latent's length is not known before the graph runs; Wan's usual 81 frames are shown");
     this.element.classList.toggle("pusa-unreadable", !timeline.readable);
     this.showColumns(picture);
     this.showOthers(picture);
@@ -164,7 +165,7 @@ export class TimelineView {
   showOthers({ others, timeline: { latentFrames } }) {
     fit(this.others, others.length, () => make("div", { class: "pusa-other" })).forEach((mark, i) => {
       const { frame, multiplier, title } = others[i];
-      mark.title = `${title}: latent frame ${frame}, noise multiplier ${multiplier}`;
+      mark.title = word("{title}: latent frame {frame}, noise multiplier {multiplier}", { title, frame, multiplier });
       put(mark, frame, multiplier, latentFrames);
     });
   }
@@ -179,7 +180,7 @@ export class TimelineView {
       element.classList.toggle("pusa-selected", i === this.selected);
       element.classList.toggle("pusa-wrong", wrong);
       element.classList.toggle("pusa-fixed", !picture.movable && !picture.liftable);
-      element.setAttribute("aria-label", `Condition ${i + 1} of ${handles.length}`);
+      element.setAttribute("aria-label", word("Condition {number} of {count}", { number: i + 1, count: handles.length }));
       element.setAttribute("aria-valuenow", String(multiplier));
       element.setAttribute("aria-valuetext", this.describe(i, picture));
       element.setAttribute("aria-disabled", String(!picture.movable && !picture.liftable));
@@ -262,7 +263,7 @@ export class TimelineView {
       fit(column, numbered ? count : 0, () => make("span")).forEach((cell, step) => say(cell, String(Math.round(table[step][frame]))));
     });
     this.showLabels(count, highSteps);
-    this.steps.setAttribute("aria-label", `Timesteps of ${count} steps for ${timeline.latentFrames} latent frames. ${expertSentence(count, highSteps)}`);
+    this.steps.setAttribute("aria-label", word("Timesteps of {count} steps for {frames} latent frames. {experts}", { count, frames: timeline.latentFrames, experts: expertSentence(count, highSteps) }));
   }
 
   /**
@@ -275,12 +276,12 @@ export class TimelineView {
     if (count <= ROWS_WITH_NUMBERS) {
       labels = Array.from({ length: count }, (_, step) => {
         const expert = expertOf(step, highSteps);
-        return [`${step + 1}${expert === "one" ? "" : ` ${expert}`}`, expert, 1];
+        return [`${step + 1}${expert === "one" ? "" : ` ${word(expert)}`}`, expert, 1];
       });
     } else if (highSteps === null) {
-      labels = [[`${count} steps`, "one", count]];
+      labels = [[word("{count} steps", { count }), "one", count]];
     } else {
-      labels = [[`${highSteps} high`, "high", highSteps], [`${count - highSteps} low`, "low", count - highSteps]];
+      labels = [[`${highSteps} ${word("high")}`, "high", highSteps], [`${count - highSteps} ${word("low")}`, "low", count - highSteps]];
     }
     const shown = labels.filter(([, , share]) => share > 0);
     fit(this.labels, shown.length, () => make("span")).forEach((element, i) => {
@@ -298,17 +299,22 @@ export class TimelineView {
     if (hovered && hovered.frame < timeline.latentFrames) {
       const { frame, step } = hovered;
       const [first, last] = [firstPixelFrame(frame), lastPixelFrame(frame)];
-      const when = `Latent frame ${frame}: video ${first === last ? `frame ${first}` : `frames ${first} to ${last}`}, ${seconds(first, fps)} to ${seconds(last + 1, fps)}`;
       const sigma = step === null ? undefined : run.sigmas[step];
       const what =
-        sigma === undefined || timeline.problem
-          ? `noise multiplier ${round(multipliers[frame])}`
-          : `step ${Number(step) + 1}${EXPERTS[expertOf(Number(step), run.highSteps)]}, timestep ${round(1000 * sigma * multipliers[frame], 1)}`;
-      say(this.status, `${when}; ${what}`);
+        step === null || sigma === undefined || timeline.problem
+          ? word("noise multiplier {multiplier}", { multiplier: round(multipliers[frame]) })
+          : word("step {step}{expert}, timestep {timestep}", {
+              step: step + 1,
+              expert: word(EXPERTS[expertOf(step, run.highSteps)]),
+              timestep: round(1000 * sigma * multipliers[frame], 1),
+            });
+      const values = { frame, first, last, from: seconds(first, fps), to: seconds(last + 1, fps), what };
+      const one = "Latent frame {frame}: video frame {first}, {from} to {to}; {what}";
+      say(this.status, word(first === last ? one : "Latent frame {frame}: video frames {first} to {last}, {from} to {to}; {what}", values));
       return;
     }
     const count = run.sigmas.length - 1;
-    say(this.status, [...notes, run.note || `${count} ${count === 1 ? "step" : "steps"}. ${expertSentence(count, run.highSteps)}`].filter(Boolean).join(" "));
+    say(this.status, [...notes, run.note || word(count === 1 ? "1 step. {experts}" : "{count} steps. {experts}", { count, experts: expertSentence(count, run.highSteps) })].filter(Boolean).join(" "));
   }
 
   /**
@@ -317,8 +323,10 @@ export class TimelineView {
    */
   describe(index, { timeline, fps }) {
     const { frame, multiplier, wrong } = timeline.handles[index];
-    const place = `latent frame ${frame}, video frame ${firstPixelFrame(frame)}, ${seconds(firstPixelFrame(frame), fps)}`;
-    return `${place}, noise multiplier ${round(multiplier)}${wrong ? ", will be refused" : ""}`;
+    const first = firstPixelFrame(frame);
+    const values = { frame, first, time: seconds(first, fps), multiplier: round(multiplier) };
+    const said = word("latent frame {frame}, video frame {first}, {time}, noise multiplier {multiplier}", values);
+    return wrong ? said + word(", will be refused") : said;
   }
 
   /** @param {number} index */
@@ -444,10 +452,11 @@ function expertOf(step, highSteps) {
  * @param {number | null} highSteps
  */
 function expertSentence(count, highSteps) {
-  if (highSteps === null) return "One model sees them all.";
-  if (highSteps === 0) return "The low-noise expert sees them all.";
-  if (highSteps === count) return "The high-noise expert sees them all.";
-  return `The high-noise expert sees ${highSteps === 1 ? "step 1" : `steps 1 to ${highSteps}`}, the low-noise expert the rest.`;
+  if (highSteps === null) return word("One model sees them all.");
+  if (highSteps === 0) return word("The low-noise expert sees them all.");
+  if (highSteps === count) return word("The high-noise expert sees them all.");
+  if (highSteps === 1) return word("The high-noise expert sees step 1, the low-noise expert the rest.");
+  return word("The high-noise expert sees steps 1 to {last}, the low-noise expert the rest.", { last: highSteps });
 }
 
 /**
