@@ -27,10 +27,10 @@ def pair(layer="blocks.0.self_attn.q", rank=4, width=16, fill=0.5):
 
 def refusal(path: Path) -> str:
     """The sentence with which the file is refused; it must come in time."""
-    begun = time.perf_counter()
+    begun = time.process_time()  # of this process: other work on the machine does not count
     with pytest.raises(PusaError) as caught:
         require_finite_contents(read_contents(open_weights(str(path))))
-    assert time.perf_counter() - begun < LIMIT_S
+    assert time.process_time() - begun < LIMIT_S
     return str(caught.value)
 
 

@@ -1,10 +1,14 @@
 """Both loaders on ComfyUI's own models: what ends up in the weights, and what ends up nowhere."""
 
+import pickle
+import time
+
 import comfy.lora
 import comfy.model_management
 import folder_paths
 import nodes as comfy_nodes
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import save_file
 
@@ -395,3 +399,49 @@ def test_no_tensor_of_the_file_stays_in_memory(load_tiny_wan, save_lora, pusa):
     gc.collect()
     assert not [one for one in gc.get_objects() if type(one) is torch.Tensor and 13 in one.shape]
     patched.detach()
+
+
+def hostile_files():
+    """Name and content of files that must change nothing; the kinds of tests/core/test_lora_files.py."""
+    good = tiny_file(pairs(), "")
+    whole = safetensors.torch.save(good)
+    first = next(iter(good))
+    return {
+        "truncated.safetensors": whole[:-9],
+        "magic.safetensors": b"GGUF" + whole,
+        "page.safetensors": b"<!DOCTYPE html>" + bytes(100),
+        "nan.safetensors": safetensors.torch.save(good | {first: torch.full_like(good[first], float("nan"))}),
+        "shape.safetensors": safetensors.torch.save(
+            good | {"blocks.0.ffn.0.lora_A.weight": torch.zeros(8, 7)}
+        ),
+        "path.safetensors": safetensors.torch.save(
+            {f"../../../etc/{key}": value for key, value in good.items()}
+        ),
+        "code.pt": pickle.dumps(Runs()),
+        "many.safetensors": safetensors.torch.save(
+            good | {f"blocks.{i}.x.lora_A.weight": torch.zeros(1) for i in range(25_000)}
+        ),
+    }
+
+
+class Runs:
+    """A pickle that ends the test run where it is loaded by a loader that runs code."""
+
+    def __reduce__(self):
+        return (pytest.exit, ("code in a LoRA file ran",))
+
+
+@pytest.mark.parametrize("name", hostile_files())
+def test_a_hostile_file_is_refused_and_leaves_the_model_as_it_was(name, models, load_tiny_wan, pusa):
+    (models / "loras" / name).write_bytes(hostile_files()[name])
+    folder_paths.filename_list_cache.clear()
+    model = load_tiny_wan()
+    before = {key: value.clone() for key, value in model.model.state_dict().items()}
+    state = (dict(model.patches), dict(model.object_patches), dict(model.attachments), model.patches_uuid)
+    begun = time.process_time()  # of this process: other work on the machine does not count
+    with pytest.raises(PusaError) as caught:
+        pusa(model, name)
+    assert time.process_time() - begun < 2.0
+    assert str(caught.value).endswith((".", ")"))
+    assert (model.patches, model.object_patches, model.attachments, model.patches_uuid) == state
+    assert all(torch.equal(value, before[key]) for key, value in model.model.state_dict().items())
