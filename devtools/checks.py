@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools import browser, environment
+from devtools.comfy_server import calm_threads
 from devtools.environment import ROOT, Environment, SetupError
 
 PYTHON_SOURCES = ("__init__.py", "nodes", "pusa_core", "dev.py", "devtools", "demo", "tests")
@@ -35,8 +36,7 @@ def run(steps: Sequence[str], pytest_arguments: Sequence[str] = ()) -> int:
     A step that cannot run here (no browser, no Node.js) fails in CI and is a line of the table elsewhere.
     """
     found = environment.ensure()
-    # Two OpenMP threads on two busy cores can be ten times slower than one.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
+    os.environ.setdefault("OMP_NUM_THREADS", calm_threads())
     os.environ |= {"COMFYUI_PATH": str(found.comfyui), "PUSA_PYTHON": str(found.python)}
     results = [run_step(step, found, pytest_arguments) for step in STEPS if step in steps]
     print("\n" + "\n".join(f"{result.step:8} {result.note:44} {result.seconds:6.0f} s" for result in results))

@@ -73,6 +73,11 @@ class Run:
     previews: list[bytes] = field(default_factory=list)  # JPEG or PNG files, in order
 
 
+def calm_threads() -> str:
+    """OMP_NUM_THREADS for the CPU: threads that wait for a busy core can make PyTorch ten times slower."""
+    return str(max(1, (os.cpu_count() or 2) // 2))
+
+
 def free_port() -> int:
     """A loopback port that nothing listens on."""
     with socket.socket() as probe:
@@ -114,6 +119,8 @@ class ComfyServer:
         self.cpu = cpu
         self.arguments = [str(argument) for argument in arguments]
         self.environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
+        if cpu:
+            self.environment.setdefault("OMP_NUM_THREADS", calm_threads())
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -232,7 +239,9 @@ class ComfyServer:
         return "\n".join(self.log_file.read_text("utf-8", errors="replace").splitlines()[-lines:])
 
     def _with_log(self, sentence: str) -> str:
-        return f"The end of ComfyUI's log:\n{self.log_tail()}\n\n{sentence}"  # what one reads first stands last
+        return (
+            f"The end of ComfyUI's log:\n{self.log_tail()}\n\n{sentence}"  # what one reads first stands last
+        )
 
     # Requests
 
