@@ -24,18 +24,19 @@ from typing import Any
 
 import av
 import folder_paths
+import nodes as comfy_nodes
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..nodes.long_video import NO_MATCH, PusaLongVideo
 from ..pusa_core.colour import MEAN_AND_STD, MONGE_KANTOROVICH, delta_e, lab_to_rgb, rgb_to_lab
-from ..pusa_core.long_video import PROMPT_START, plan_windows
+from ..pusa_core.long_video import PROMPT_START, SEAM_FRAMES, plan_windows
 from .charts import Series, line_chart
 from .contact_sheet import Row, contact_sheet
 from .data import BACKGROUNDS, COLOURS, FRAMES_PER_SECOND, HELD_OUT_SEED, SIZE, Scene, scenes, text_embedding
 from .report import DOCS, table, write_section
-from .tasks_eval import Zoo, clip_of, load_zoo, step
+from .tasks_eval import MODELS, Zoo, clip_of, load_zoo, step
 
 PAGE = DOCS / "LONG_VIDEO.md"
 WINDOW, OVERLAP, WINDOWS = 33, 13, 6
@@ -44,7 +45,7 @@ LEAST_PIXELS = 20
 LEAST_ORDINARY_STEP = (
     0.002  # mean change of a frame, 0 to 1: a shape of this world at its slowest changes more
 )
-BIG = 192  # pixels: large enough that frames kept in memory would be seen
+BIG = 128  # pixels: large enough that frames kept in memory would be seen
 MEMORY_WINDOWS = (1, 4, 16)
 SHOWN = 2  # scenes on the contact sheet
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
@@ -145,10 +146,11 @@ def measure(zoo: Zoo, scene: Scene, manner: Manner, folder: Path) -> Outcome:
     path.unlink()
     plan = plan_windows(LENGTH, WINDOW, OVERLAP, 1)
     starts = [0, *(window.first_new for window in plan[1:])]
-    ordinary = statistics.median(step(frames[i], frames[i + 1]) for i in range(LENGTH - 1))
-    seams = [
-        step(frames[start - 1], frames[start]) / max(ordinary, LEAST_ORDINARY_STEP) for start in starts[1:]
-    ]
+    steps = [step(frames[i], frames[i + 1]) for i in range(LENGTH - 1)]
+    seams = [max(steps[start - 1 - SEAM_FRAMES : start]) for start in starts[1:]]
+    # into a new latent frame, as a seam is; these steps are larger than those within one
+    ordinary = statistics.median(steps[i] for i in range(0, LENGTH - 1, 4) if i + 1 not in starts)
+    seams = [seam / max(ordinary, LEAST_ORDINARY_STEP) for seam in seams]
     return Outcome(scene.caption, frames, palette_drift(frames, scene), seams)
 
 
@@ -208,8 +210,8 @@ def drift_section(zoo: Zoo, held_out: Sequence[Scene]) -> str:
     return (
         f"{zoo.name}, {zoo.steps} steps, cfg {zoo.cfg:g}, noise multipliers {zoo.noise}, {len(held_out)} held-out scenes, {WINDOWS} windows of "
         f"{WINDOW} frames, {OVERLAP} shared ({LENGTH} frames). Delta E (CIEDE2000) of background and shape to the start picture, mean of both, "
-        "of the window's frames and of the scenes; seam jump: change of the picture across a seam over the median change between "
-        f"neighbouring frames, median over all seams. The tinting VAE multiplies lightness by {TintingVAE.lightness} and chroma by "
+        "of the window's frames and of the scenes; seam jump: largest change between neighbours across a seam and its cross-fade over the "
+        f"median change into a new latent frame elsewhere, median over all seams (the prompt turns the shape around at every seam). The tinting VAE multiplies lightness by {TintingVAE.lightness} and chroma by "
         f"{TintingVAE.chroma} in every decode: a drift of known size, which adds up from window to window unless it is matched away.\n\n"
         f"{table(head, rows)}\n\n![Colour drift](long_video_drift.png)\n\n![Contact sheet](long_video.png)"
     )
@@ -241,7 +243,10 @@ def _bytes(frames: Tensor) -> np.ndarray:
 
 def child(job: dict[str, Any]) -> None:
     """What a fresh process does: one long video; prints its peak memory in MiB and its file's name and hash."""
-    zoo = replace(load_zoo(job["family"]), noise="0..0.2")
+    zoo = load_zoo(job["family"])
+    folder_paths.add_model_folder_path("vae", str(MODELS / "vae"), is_default=True)
+    vae = comfy_nodes.VAELoader().load_vae("demo_wan_vae.safetensors")[0]  # ComfyUI's own, as users run it
+    zoo = replace(zoo, vae=vae, noise="0..0.2")
     scene = Scene(**job["scene"])
     path = make(zoo, scene, Path(job["folder"]), job["windows"], job["size"], steps=job["steps"], cfg=1.0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -253,14 +258,14 @@ def start_child(job: dict[str, Any]) -> subprocess.Popen[str]:
     """A fresh process at work on a job."""
     program = Path(__file__).resolve().parent / "in_comfyui.py"
     command = [sys.executable, str(program), "long_video_eval", "--child", json.dumps(job)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     """What a child printed last."""
-    output, _ = process.communicate()
+    output, errors = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"the process ended with {process.returncode}")
+        raise RuntimeError(f"the process ended with {process.returncode}: {errors[-2000:]}")
     return json.loads(output.strip().splitlines()[-1])
 
 

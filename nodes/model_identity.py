@@ -36,8 +36,9 @@ def model_identity(model: Any) -> str:
 
 
 def vae_identity(vae: Any) -> str:
-    """A name of a VAE's weights."""
-    return digest(vae.first_stage_model.state_dict(), sampled=True)
+    """A name of a VAE's weights; of another pack's VAE without ComfyUI's first_stage_model only its class counts."""
+    model = getattr(vae, "first_stage_model", None)
+    return digest(vae if model is None else model.state_dict(), sampled=True)
 
 
 def _plain(entries: list[Any]) -> list[Any]:

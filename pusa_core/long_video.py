@@ -27,6 +27,9 @@ from .video_parts import VideoParts
 LATENT_PIXEL = 8
 """Pixels that one pixel of Wan's latent stands for, across and down."""
 
+SEAM_FRAMES = 4
+"""Pixel frames before a seam in which the two versions of the shared frames are cross-faded: one latent frame."""
+
 SECONDS, FRAMES = DURATION_UNITS = ("seconds", "frames")
 
 PROMPT_START = "pusa_start_seconds"
@@ -191,11 +194,14 @@ def render_long_video(
     given = guidance.start if done == 0 else tail
     for window in plan[done:]:
         frames = render_window(window, plan, model, guidance, given)
+        if window.index and given is not None:
+            frames = torch.cat((cross_fade(given, frames), frames[window.given :]))
         following = plan[window.index + 1] if window.index + 1 < len(plan) else None
-        given = frames[following.start - window.start :].clone() if following else frames[-1:].clone()
-        kept = frames[window.given if window.index else 0 : window.end - window.start]
-        parts.add(kept, given)
-        model.show(kept[len(kept) // 2], window)
+        # frames that the next window takes over are written by it, faded into its own
+        end = (following.start if following else window.end) - window.start
+        given = frames[end:].clone() if following else frames[-1:].clone()
+        parts.add(frames[:end], given)
+        model.show(frames[end // 2], window)
     return parts.join()
 
 
@@ -233,6 +239,18 @@ def render_window(
     if guidance.colour_match is None or given is None or not window.given:
         return frames
     return match_seam(frames, given, guidance.colour_match)
+
+
+def cross_fade(given: Tensor, frames: Tensor) -> Tensor:
+    """The shared frames as shown: given ones, turning into the new window's version over the last SEAM_FRAMES.
+
+    given: [M, H, W, 3]; frames: [N, H, W, 3], the new window, which begins with its version of them. Returns [M, H, W, 3]. The
+    oldest frame always stays as given.
+    """
+    faded = min(SEAM_FRAMES, len(given) - 1)
+    weights = given.new_zeros(len(given))
+    weights[len(given) - faded :] = torch.arange(1, faded + 1) / (faded + 1)
+    return torch.lerp(given, frames[: len(given)].to(given), weights[:, None, None, None])
 
 
 def match_seam(frames: Tensor, given: Tensor, method: str) -> Tensor:

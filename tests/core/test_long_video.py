@@ -13,6 +13,7 @@ from pusa_core.long_video import (
     PROMPT_START,
     Guidance,
     Window,
+    cross_fade,
     duration_in_frames,
     given_multipliers,
     match_seam,
@@ -235,6 +236,15 @@ def test_colours_that_shift_in_every_window_stay_with_matching_and_drift_without
         ends[method] = (decoded(path)[-1] - start[0]).abs().mean().item()
     assert ends[None] > 0.15
     assert ends[MONGE_KANTOROVICH] < 0.01
+
+
+def test_shared_frames_turn_from_the_given_into_the_new_version_without_a_step():
+    shown = cross_fade(colour(0.2, 0.2, 0.2, frames=13), colour(0.7, 0.7, 0.7, frames=33))
+    levels = shown.mean(dim=(1, 2, 3)).tolist()
+    assert levels == pytest.approx([0.2] * 9 + [0.3, 0.4, 0.5, 0.6])
+    assert torch.equal(
+        cross_fade(colour(0.2, 0.2, 0.2), colour(0.7, 0.7, 0.7, frames=5)), colour(0.2, 0.2, 0.2)
+    )
 
 
 def test_the_seam_match_undoes_what_happened_to_the_given_frames():
