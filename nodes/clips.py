@@ -76,14 +76,25 @@ class PusaConditionVideo(io.ComfyNode):
                     tooltip="For custom: latent frames of the clip, one per position, negative from its end. Empty otherwise.",
                 ),
                 io.String.Input("noise_multipliers", default="0.2", tooltip=MULTIPLIERS_TOOLTIP),
-                io.Combo.Input("resize", options=list(RESIZES), default=CROP, tooltip=RESIZE_TOOLTIP),
-                io.Float.Input("fps", default=16.0, min=0.0, max=240.0, step=0.001, tooltip=FPS_TOOLTIP),
+                io.Combo.Input(
+                    "resize", options=list(RESIZES), default=CROP, optional=True, tooltip=RESIZE_TOOLTIP
+                ),
                 io.Float.Input(
-                    "frame_rate", default=16.0, min=1.0, max=240.0, step=0.001, tooltip=FRAME_RATE_TOOLTIP
+                    "fps", default=16.0, min=0.0, max=240.0, step=0.001, optional=True, tooltip=FPS_TOOLTIP
+                ),
+                io.Float.Input(
+                    "frame_rate",
+                    default=16.0,
+                    min=1.0,
+                    max=240.0,
+                    step=0.001,
+                    optional=True,
+                    tooltip=FRAME_RATE_TOOLTIP,
                 ),
                 io.Boolean.Input(
                     "reference_semantics",
                     default=False,
+                    optional=True,
                     tooltip="On: latent frame i of the clip always becomes latent frame i of the video, as in the authors' script, so extend goes on after the clip's FIRST frames.",
                 ),
             ],
