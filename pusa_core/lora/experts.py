@@ -26,7 +26,7 @@ METADATA_PATTERNS = (
     (LOW_NOISE, re.compile(r"low[ _.-]?noise", re.IGNORECASE)),
 )
 WAN22_PATTERN = re.compile(r"wan[ _.-]?2[ _.-]?2", re.IGNORECASE)
-WAN21_PATTERN = re.compile(r"wan[ _.-]?2[ _.-]?1|(?:^|[\\/])pusa[ _-]?v1(?:\.[a-z]+)?$", re.IGNORECASE)
+WAN21_PATTERN = re.compile(r"wan[ _.-]?2[ _.-]?1|(?<![a-z])pusa[ _-]?v1(?:\.[a-z]+)?$", re.IGNORECASE)
 """The Pusa authors' own file for Wan2.1 is called pusa_v1."""
 
 METADATA_WORDS = 4096

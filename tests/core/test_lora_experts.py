@@ -27,6 +27,7 @@ from pusa_core.lora.experts import (
         ("low_noise_pusa.safetensors", LOW_NOISE),
         ("pusa_v1.safetensors", WAN21),
         ("pusa_v1.pt", WAN21),
+        ("demo_pusa_v1.safetensors", WAN21),
         ("Wan21_PusaV1_LoRA_14B_rank512_bf16.safetensors", WAN21),
         ("Pusa/Wan22_PusaV1_lora_HIGH_resized_dynamic_avg_rank_98_bf16.safetensors", HIGH_NOISE),
         ("Pusa\\Wan22_PusaV1_lora_LOW_resized_dynamic_avg_rank_98_bf16.safetensors", LOW_NOISE),
