@@ -212,7 +212,7 @@ def drift_section(zoo: Zoo, held_out: Sequence[Scene]) -> str:
         f"{WINDOW} frames, {OVERLAP} shared ({LENGTH} frames). Delta E (CIEDE2000) of background and shape to the start picture, mean of both, "
         "of the window's frames and of the scenes; seam jump: largest change between neighbours across a seam and its cross-fade over the "
         f"median change into a new latent frame elsewhere, median over all seams (the prompt turns the shape around at every seam). The tinting VAE multiplies lightness by {TintingVAE.lightness} and chroma by "
-        f"{TintingVAE.chroma} in every decode: a drift of known size, which adds up from window to window unless it is matched away.\n\n"
+        f"{TintingVAE.chroma} in every decode, a shift of known size.\n\n"
         f"{table(head, rows)}\n\n![Colour drift](long_video_drift.png)\n\n![Contact sheet](long_video.png)"
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -53,11 +54,9 @@ class VideoParts:
         return done, tail
 
     def forget(self) -> None:
-        """Remove what an earlier run left."""
+        """Remove what an earlier run left, also half-written files of any name (safetensors writes to one of its own first)."""
         if self.folder.is_dir():
-            for path in [*self.folder.glob("part_*.mp4*"), *self.folder.glob(f"{STATE}*")]:
-                path.unlink()
-            self.folder.rmdir()
+            shutil.rmtree(self.folder)
         self.done = 0
 
     def add(self, frames: Tensor, tail: Tensor) -> None:

@@ -296,6 +296,7 @@ def test_half_written_files_do_not_count(tmp_path):
     parts.folder.mkdir()
     (parts.folder / "part_0000.mp4.unfinished").write_bytes(b"cut off")
     (parts.folder / "state.safetensors.unfinished").write_bytes(b"cut off")
+    (parts.folder / ".tmpA1b2C3").write_bytes(b"safetensors' own")
     assert len(decoded(render_long_video(plan, FlatWorld(), Guidance("0"), parts))) == 29
     assert not parts.folder.exists()
 
