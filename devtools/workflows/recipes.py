@@ -122,7 +122,7 @@ WAN22_LIGHTX2V = Family(
     steps=4,
     cfg=1.0,
     hint="Keep **steps** 4 and **cfg** 1: LightX2V is trained for these, and at cfg 1 the negative prompt has no "
-    "effect. If the motion is slow, lower the high-noise LightX2V **strength** to 0.7 or take the workflow without it.",
+    "effect. If the motion is slow, try a lower **strength** of the high-noise LightX2V or the workflow without it.",
 )
 
 

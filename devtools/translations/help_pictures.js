@@ -1,0 +1,41 @@
+// Draws every node of the pack as the browser shows it, for its help page: js/docs/<NodeId>.png.
+// node devtools/translations/help_pictures.js, then python -m devtools.translations
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { openComfy, settle, startBrowser, startServer } from "../../tests/browser/comfy_page.js";
+
+const DOCS = fileURLToPath(new URL("../../js/docs/", import.meta.url));
+const MARGIN = 14; // pixels around the node
+const TITLE = 30; // pixels of the title bar, which lies above a node's position
+
+const server = await startServer();
+const { context, stop } = await startBrowser();
+try {
+  const { page } = await openComfy(context, server.url);
+  const types = await page.evaluate(() =>
+    Object.keys(window.LiteGraph.registered_node_types).filter((type) => type.startsWith("Pusa") && type !== "PusaDemoTextEncode"),
+  );
+  for (const type of types) {
+    const box = await page.evaluate(
+      ([name, title]) => {
+        const { app, LiteGraph } = window;
+        app.graph.clear();
+        const node = LiteGraph.createNode(name);
+        app.graph.add(node);
+        app.canvas.ds.scale = 1;
+        app.canvas.ds.offset = [0, 0];
+        node.pos = [420, 200];
+        app.canvas.setDirty(true, true);
+        const corner = app.canvas.canvas.getBoundingClientRect();
+        return { x: corner.x + 420, y: corner.y + 200 - title, width: node.size[0], height: node.size[1] + title };
+      },
+      /** @type {const} */ ([type, TITLE]),
+    );
+    await settle(page);
+    const clip = { x: box.x - MARGIN, y: box.y - MARGIN, width: box.width + 2 * MARGIN, height: box.height + 2 * MARGIN };
+    await page.screenshot({ path: join(DOCS, `${type}.png`), clip });
+  }
+} finally {
+  await stop();
+  await server.stop();
+}
