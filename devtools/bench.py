@@ -28,6 +28,7 @@ CPU_PARTS = (
     "lora_load",
     "expert_switch",
     "frozen_cache",
+    "frozen_zoo",
 )
 GPU_PARTS = ("floors", "modulation", "forward", "forward_peak", "sampler", "frozen_cache")
 

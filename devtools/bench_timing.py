@@ -1,5 +1,6 @@
 """How the benchmarks measure: turns and medians for time, a fresh process for the peak of memory."""
 
+import itertools
 import json
 import statistics
 import subprocess
@@ -60,7 +61,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def peak_bytes(device: torch.device, run: Callable[[], object]) -> int:
-    """Most memory in use while run() ran, over what was in use before it. For a fresh process: peaks are never reset there."""
+    """Most memory that torch's tensors took while run() ran, over what was in use before it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -68,6 +69,19 @@ def peak_bytes(device: torch.device, run: Callable[[], object]) -> int:
         run()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+    ) as profiled:
+        run()
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    in_use = itertools.accumulate(
+        event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())
+    )
+    return max(in_use, default=0)
+
+
+def peak_resident_bytes(run: Callable[[], object]) -> int:
+    """Most memory of this process while run() ran, over what it had before: files that are read count too."""
     before = psutil.Process().memory_info().rss
     run()
     return most_resident_bytes() - before

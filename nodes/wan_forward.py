@@ -80,11 +80,11 @@ def by_frame_forward(
     frames of equally many tokens, and patches inside the block, go to ComfyUI's forward.
     """
     options = transformer_options or {}
-    if e.ndim == 4 and TOKENS_PER_FRAME in options:
+    if e.ndim == 4 and e.shape[1] != x.shape[1] and TOKENS_PER_FRAME in options:
         check_tokens(x.shape[1], e.shape[1], options[TOKENS_PER_FRAME])
     if (
         e.ndim != 4
-        or e.shape[1] == 1
+        or e.shape[1] in (1, x.shape[1])
         or not fits(x.shape[1], e.shape[1])
         or "attn2_patch" in options.get("patches", {})
     ):
