@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..pusa_core.conditions import FrameCondition
+from ..pusa_core.frames import video_length
 from . import data, zoo
 from .charts import Series, beside, line_chart
 from .contact_sheet import Row, contact_sheet
@@ -233,6 +234,29 @@ def the_claim(bench: Bench) -> Section:
     return Section("\n\n".join(paragraphs))
 
 
+def text_kept(bench: Bench) -> Section:
+    """Whether the Pusa LoRA costs anything in text-to-video: the same noise with and without it, both clip lengths."""
+    rows, differences = [], []
+    pairs = {"base alone": base_pair(), "Pusa LoRA": pusa_pair()}
+    for frames in (SHORT, LONG):
+        length = video_length(frames)
+        hits = {}
+        for name, pair in pairs.items():
+            scores = bench.run(pair, TEXT_TO_VIDEO, zoo.Settings(frames))
+            hits[name] = scores.shown["all"]
+            rows.append([f"{length} frames", name, *text_cells(scores)])
+            log.info("%s frames, %s", length, name)
+        change = hits["Pusa LoRA"] - hits["base alone"]
+        differences.append(
+            f"{100 * change.mean():+.1f} ± {100 * half_width(change):.1f} points at {length} frames"
+        )
+    return Section(
+        f"{len(bench.scenes)} held-out clips, the same noise with and without the LoRA.\n\n"
+        + table(["length", "model", *TEXT_HEAD], rows)
+        + f"\n\nPusa LoRA minus base, clip by clip, last column: {', '.join(differences)}."
+    )
+
+
 def the_control(bench: Bench) -> Section:
     """The same LoRA, seed and steps, trained with one timestep a clip; only where its training run is at hand."""
     pair = control_pair()
@@ -372,6 +396,7 @@ def _curve(x_label: str, points: Sequence[tuple[float, Scores]]) -> Image.Image:
 
 SECTIONS: dict[str, tuple[str, Callable[[Bench], Section]]] = {
     "claim": ("The claim: with vectorized timesteps the base alone fails, the Pusa LoRA does not", the_claim),
+    "text": ("Text-to-video with and without the Pusa LoRA, more clips", text_kept),
     "control": ("The control: the same LoRA trained with one timestep a clip", the_control),
     "multipliers": ("Noise multiplier of the given frame", multipliers),
     "alphas": ("Strength of the Pusa LoRA", alphas),
