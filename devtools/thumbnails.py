@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from demo.inputs import read_video
-from demo.run_demo import OUTPUT, TASKS
+from demo.run_demo import OUTPUT, TASKS, Task
 from PIL import Image, ImageDraw
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
@@ -21,28 +21,41 @@ QUALITY = 88
 
 
 def main() -> int:
-    """Writes every picture whose video is there; returns 1 when some are missing."""
+    """Writes every picture whose task has a video; returns 1 when some are missing."""
     missing = []
     for workflow in sorted(WORKFLOWS.glob("*.json")):
         name = workflow.stem.removeprefix(PREFIX)
-        video = OUTPUT / f"{name}.mp4"
-        if not video.is_file():
+        video = video_of(name)
+        if video is None:
             missing.append(name)
             continue
+        if video.stem != name:
+            print(f"{name}: no video of its own, {video.stem} stands in")
         picture = thumbnail(read_video(video), given_frames(name))
         picture.save(workflow.with_suffix(".jpg"), quality=QUALITY)
-    if missing:
-        print(
-            "No video in demo/output for:\n  "
-            + "\n  ".join(missing)
-            + '\nMake it with: python dev.py demo "NAME"'
-        )
+    for name in missing:
+        print(f'{name}: no video in demo/output; make it with python dev.py demo "{name}"')
     return int(bool(missing))
+
+
+def video_of(name: str) -> Path | None:
+    """The video of a workflow's own demo run, else of the same task with other models."""
+    task = task_of(name)
+    for pattern in (name, f"{name.split(' (')[0]} (*", f"{task.name} (*" if task else name):
+        if found := sorted(OUTPUT.glob(f"{pattern}.mp4")):
+            return found[0]
+    return None
+
+
+def task_of(name: str) -> Task | None:
+    """The demo's task that a workflow belongs to."""
+    return next((task for task in TASKS if name.startswith(task.name)), None)
 
 
 def given_frames(name: str) -> Sequence[int]:
     """Pixel frames that a workflow's task was given, negative from the end."""
-    return next((task.given for task in TASKS if name.startswith(task.name)), ())
+    task = task_of(name)
+    return task.given if task else ()
 
 
 def thumbnail(frames: np.ndarray, given: Sequence[int]) -> Image.Image:
