@@ -26,6 +26,7 @@ START_SECONDS = 600  # a cold disk or a very busy machine; usually about 10
 ANSWER_SECONDS = 120  # one HTTP answer while the server's interpreter is busy sampling
 LOG_LINES = 40  # the part of the log that an error shows
 MODEL_KINDS = ("diffusion_models", "loras", "vae", "text_encoders", "clip_vision", "upscale_models")
+UNTIL_PARENT_ENDS = Path(__file__).with_name("until_parent_ends.py").resolve()
 PREVIEW_EVENTS = (1, 4)  # binary messages of ComfyUI's protocol.py: a preview image, one with metadata
 
 Graph = Mapping[str, Any]
@@ -161,7 +162,7 @@ class ComfyServer:
                     self.command(),
                     cwd=self.comfyui,
                     env=self.environment,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,  # closes when this process ends, see until_parent_ends.py
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )
@@ -180,6 +181,7 @@ class ComfyServer:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            self.process.stdin.close()
             self.process = None
         if self.is_temporary:
             shutil.rmtree(self.base, ignore_errors=True)
@@ -190,7 +192,15 @@ class ComfyServer:
 
     def command(self) -> list[str]:
         """The command line that runs ComfyUI."""
-        command = [self.python, "main.py", "--base-directory", str(self.base), "--port", str(self.port)]
+        command = [
+            self.python,
+            str(UNTIL_PARENT_ENDS),
+            "main.py",
+            "--base-directory",
+            str(self.base),
+            "--port",
+            str(self.port),
+        ]
         command += ["--database-url", "sqlite:///:memory:", "--disable-api-nodes", "--disable-auto-launch"]
         command += ["--extra-model-paths-config", str(self.base / "model_folders.yaml")]
         if self.cpu:  # the CPU's default attention needs four times the memory of PyTorch's

@@ -1,9 +1,18 @@
 import json
 import socket
+import subprocess
+import sys
 
 import pytest
 
-from devtools.comfy_server import ComfyServer, ServerError, free_port, read_message, refusal_text
+from devtools.comfy_server import (
+    UNTIL_PARENT_ENDS,
+    ComfyServer,
+    ServerError,
+    free_port,
+    read_message,
+    refusal_text,
+)
 from devtools.node_ids import node_ids
 
 
@@ -54,3 +63,13 @@ def test_a_server_that_is_not_started_says_how_to_start_it(tmp_path):
     server = ComfyServer(comfyui=tmp_path, pack=tmp_path, base=tmp_path)
     with pytest.raises(ServerError, match="with ComfyServer"):
         server.run({})
+
+
+def test_a_server_does_not_outlive_what_started_it(tmp_path):
+    (tmp_path / "main.py").write_text("import sys, time; print(sys.argv, flush=True); time.sleep(600)")
+    command = [sys.executable, str(UNTIL_PARENT_ENDS), "main.py", "--port", "1"]
+    server = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout.readline().strip() == "['main.py', '--port', '1']"
+    server.stdin.close()
+    assert server.wait(timeout=60) == 1
+    server.stdout.close()
