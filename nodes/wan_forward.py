@@ -25,6 +25,9 @@ from ..pusa_core.modulation import fits, gated, modulated
 
 logger = logging.getLogger("ComfyUI-Pusa")
 
+ENABLED = True
+"""The one switch: False leaves every model ComfyUI's own forward."""
+
 TOKENS_PER_FRAME = "pusa_tokens_per_frame"
 """Key of transformer_options: tokens of one latent frame, int, set for every model call."""
 
@@ -133,6 +136,8 @@ def check_tokens(tokens: int, frames: int, of_one_frame: int) -> None:
 def patch_forward(model: ModelPatcher) -> bool:
     """Give the blocks of a clone the forward above; False, with one log line, where ComfyUI's own must stay."""
     unpatch_forward(model)
+    if not ENABLED:
+        return False
     reason = reason_against(model)
     if reason is not None:
         _say_once(reason)

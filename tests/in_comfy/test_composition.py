@@ -19,10 +19,10 @@ TREATMENTS = {
     "block patch": (composition.block_patch, 0.0),
     "attention override": (composition.attention_override, 0.0),
     "context windows (one window)": (composition.context_windows, 1e-5),
-    "context windows (9 of 17 frames)": (lambda model: composition.context_windows(model, 9, 4), 0.6),
-    "EasyCache": (composition.easy_cache, 0.3),
-    "LazyCache": (composition.lazy_cache, 0.3),
-    "NAG-like attention patch": (composition.attention_patch, 0.3),
+    "context windows (9 of 17 frames)": (lambda model: composition.context_windows(model, 9, 4), 0.1),
+    "EasyCache": (lambda model: composition.easy_cache(model, 0.6), 0.3),
+    "LazyCache": (lambda model: composition.lazy_cache(model, 1.5), 0.5),
+    "NAG-like attention patch": (composition.attention_patch, 0.2),
 }
 
 

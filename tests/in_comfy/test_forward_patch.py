@@ -192,6 +192,11 @@ def test_a_forward_that_another_node_patched_stays(load_tiny_wan):
     assert not wan_forward.has_patched_forward(patched)
 
 
+def test_one_switch_leaves_every_model_its_own_forward(load_tiny_wan, monkeypatch):
+    monkeypatch.setattr(wan_forward, "ENABLED", False)
+    assert not wan_forward.has_patched_forward(vectorized(load_tiny_wan()))
+
+
 def test_patches_inside_a_block_go_to_comfyuis_forward(load_tiny_wan, monkeypatch):
     block = load_tiny_wan().model.diffusion_model.blocks[0]
     monkeypatch.setattr(type(block), "forward", lambda self, x, *args, **kwargs: "theirs")
