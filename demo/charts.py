@@ -86,7 +86,7 @@ def _bars(line: Series) -> list[tuple[tuple[float, float], float, int]]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def beside(pictures: Sequence[Image.Image]) -> Image.Image:

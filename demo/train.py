@@ -53,6 +53,6 @@ def main(arguments: Sequence[str]) -> None:
     for stage in options.stages or STAGES:
         log.info("stage %s", stage)
         STAGES[stage](options.runs)
-    plot_losses(options.runs)
+    plot_losses(options.runs, options.models / "losses.png")
     for name in publish(options.runs, options.models):
         log.info("%s is not written yet: its training is not finished", name)

@@ -119,6 +119,8 @@ Together {minutes:.0f} minutes of training on a shared machine. Every run's seed
 `dev.py train` goes on where it was interrupted and writes logs and loss curves to `demo/runs/`. The same seeds give the same data on every machine; the
 weights agree with these only as far as floating-point arithmetic of another processor does.
 
+![Loss curves](losses.png)
+
 ## How
 
 * **Data.** `demo/data.py` draws the clips: 3 shapes, 5 colours, 3 backgrounds, 4 directions, 2 speeds, 2 sizes, so {captions} captions, with
