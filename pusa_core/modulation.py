@@ -16,7 +16,7 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor, in_place: bool = False) -
     x: [B, L, C], the tokens of one frame after those of the other; shift, scale: [B, F, C], F divides L. in_place: the
     result may take x's memory (it does where all have one dtype). Returns [B, L, C].
     """
-    frames = x.unflatten(1, (shift.shape[1], -1))
+    frames = _by_frame(x, shift.shape[1])
     out = frames if in_place and x.dtype == shift.dtype == scale.dtype else None
     return torch.addcmul(shift[:, :, None], frames, 1 + scale[:, :, None], out=out).flatten(1, 2)
 
@@ -26,12 +26,16 @@ def gated(x: Tensor, update: Tensor, gate: Tensor, in_place: bool = False) -> Te
 
     x, update: [B, L, C]; gate: [B, F, C], F divides L. in_place: as in modulated. Returns [B, L, C].
     """
-    shape = (gate.shape[1], -1)
-    frames = x.unflatten(1, shape)
+    frames = _by_frame(x, gate.shape[1])
     out = frames if in_place and x.dtype == update.dtype == gate.dtype else None
-    return torch.addcmul(frames, update.unflatten(1, shape), gate[:, :, None], out=out).flatten(1, 2)
+    return torch.addcmul(frames, _by_frame(update, gate.shape[1]), gate[:, :, None], out=out).flatten(1, 2)
 
 
 def fits(tokens: int, frames: int) -> bool:
     """Whether `tokens` are `frames` latent frames of equally many tokens each."""
     return 1 <= frames <= tokens and tokens % frames == 0
+
+
+def _by_frame(x: Tensor, frames: int) -> Tensor:
+    """[B, L, C] -> [B, F, L / F, C], a view where x is contiguous."""
+    return x.reshape(x.shape[0], frames, -1, x.shape[2])

@@ -58,7 +58,8 @@ def test_nothing_of_the_size_of_the_tokens_is_allocated_in_place():
 
 
 @pytest.mark.parametrize(
-    ("tokens", "frames", "wanted"), [(12, 3, True), (13, 3, False), (3, 3, True), (2, 3, False), (4, 0, False)]
+    ("tokens", "frames", "wanted"),
+    [(12, 3, True), (13, 3, False), (3, 3, True), (2, 3, False), (4, 0, False)],
 )
 def test_tokens_fit_frames_of_equal_size(tokens, frames, wanted):
     assert fits(tokens, frames) is wanted
