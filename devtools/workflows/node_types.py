@@ -78,7 +78,9 @@ def facts_of(info: dict[str, Any]) -> dict[str, Any]:
             if options.get("multiline"):
                 fact["multiline"] = True
             if fact["type"] in WIDGET_TYPES and "socket_only" not in fact:
-                default = options.get("default", choices[0] if choices else None)
+                default = options.get("default")
+                if default is None and choices and not name.endswith("_name"):
+                    default = choices[0]
                 is_file = fact["type"] == "COMBO" and "." in str(default)  # file lists differ by machine
                 if default is not None and not is_file:
                     fact["default"] = default
