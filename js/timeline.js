@@ -66,10 +66,19 @@ class InjectorTimeline {
       this.shown = shown;
       this.view.show(picture);
     }
+    this.takePlace();
     if (focusBeforeUndo && focusBeforeUndo.id === this.node.id && focusBeforeUndo.from !== this && this.view.element.isConnected) {
       this.view.focus(focusBeforeUndo.index);
       focusBeforeUndo = null;
     }
+  }
+
+  /** Nodes 2.0 keeps the elements of an earlier node where a new graph has one of the same id: ours goes in their place. */
+  takePlace() {
+    const { element } = this.view;
+    if (element.isConnected || this.node.graph !== app.canvas.graph) return;
+    const stale = document.querySelector(`[data-node-id="${this.node.id}"] .pusa-timeline`);
+    stale?.replaceWith(element);
   }
 
   timeline() {

@@ -267,6 +267,8 @@ for (const vue of [false, true]) {
       await settle(page);
       assert.deepEqual(await texts(page), ["0, -3", "0.2, 0.35"]);
       const after_ = await saved(page);
+      // Nodes 2.0 measures every node anew, core's too.
+      if (vue) for (const node of [...before_.nodes, ...after_.nodes]) delete node.size;
       assert.deepEqual(after_, before_);
     });
   });

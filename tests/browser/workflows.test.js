@@ -75,7 +75,7 @@ for (const vue of [false, true]) {
             for (const node of workflow.nodes) {
               const loaded = graph.nodes.find((/** @type {any} */ each) => each.id === node.id);
               assert.deepEqual(loaded.widgets_values ?? [], node.widgets_values ?? [], node.type);
-              if (!vue) assert.ok(loaded.size[1] <= Math.ceil(node.size[1]) + 1, `${node.type} ${node.id} grew from ${node.size[1]} to ${loaded.size[1]}`);
+              if (!vue && node.type.startsWith("Pusa")) assert.ok(loaded.size[1] <= Math.ceil(node.size[1]) + 1, `${node.type} ${node.id} grew from ${node.size[1]} to ${loaded.size[1]}`);
             }
           });
         }
