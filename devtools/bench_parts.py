@@ -283,7 +283,7 @@ def part_forward_peak(profile: Profile, variant: str = "") -> Any:
     """Peak of a forward over its weights and input; one fresh process for each variant."""
     from bench_timing import in_fresh_process, peak_bytes, row
 
-    longer = profile if profile.device == "cuda" else Profile(**{**vars(profile), "tokens": 128})
+    longer = profile if profile.device == "cuda" else Profile(**{**vars(profile), "tokens": 400})
     if variant:
         return peak_bytes(device_of(profile), forward_variants(longer)[variant])
     name = "gpu" if profile.device == "cuda" else "cpu"
@@ -321,6 +321,8 @@ def part_sampler(profile: Profile) -> Rows:
     from comfyui_pusa.nodes.sampling import PusaSampler
     from support.comfy_runs import plain, prompt
 
+    if profile.device == "cpu":  # as in part_forward
+        profile = Profile(**{**vars(profile), "layers": 4, "rounds": 3})
     model = build_model(profile)
     latent = video(profile, [0.0] + [1.0] * (FRAMES - 1))
     bare = {"samples": latent["samples"] * 0}
