@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import { openComfy, settle, startBrowser, startServer } from "../../tests/browser/comfy_page.js";
 
 const DOCS = fileURLToPath(new URL("../../js/docs/", import.meta.url));
-const MARGIN = 14; // pixels around the node
+const MARGIN = 14; // pixels left, right and below
+const ABOVE = 2; // no more: the badge of the pack begins there
 const TITLE = 30; // pixels of the title bar, which lies above a node's position
 
 const server = await startServer();
@@ -32,7 +33,7 @@ try {
       /** @type {const} */ ([type, TITLE]),
     );
     await settle(page);
-    const clip = { x: box.x - MARGIN, y: box.y - MARGIN, width: box.width + 2 * MARGIN, height: box.height + 2 * MARGIN };
+    const clip = { x: box.x - MARGIN, y: box.y - ABOVE, width: box.width + 2 * MARGIN, height: box.height + ABOVE + MARGIN };
     await page.screenshot({ path: join(DOCS, `${type}.png`), clip });
   }
 } finally {

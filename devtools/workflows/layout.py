@@ -14,6 +14,7 @@ TIMELINE_WIDTH, TIMELINE_HEIGHT = 460, 330  # js/timeline.js: WIDTH, and VIEW_HE
 TIMELINES = ("PusaConditionFrames", "PusaConditionVideo")
 WIDTHS = {
     "UNETLoader": 420,
+    "PusaFolder": 400,
     "PusaLoraLoader": 460,
     "PusaLightX2VLoader": 460,
     "CLIPLoader": 420,
