@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+import { load, openComfy, settle, startBrowser, startServer } from "./comfy_page.js";
+import { prompt } from "./timeline_page.js";
+
+const IMAGE_TO_VIDEO = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - image-to-video (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */
+let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */
+let browser;
+
+before(async () => {
+  [server, browser] = await Promise.all([startServer(), startBrowser()]);
+});
+after(async () => {
+  await browser?.stop();
+  await server?.stop();
+});
+
+for (const vue of [false, true]) {
+  describe(vue ? "in Nodes 2.0" : "in the classic renderer", () => {
+    /** @type {import("playwright-core").Page} */
+    let page;
+    /** @type {string[]} */
+    let errors;
+    before(async () => {
+      ({ page, errors } = await openComfy(browser.context, server.url, { "Comfy.VueNodes.Enabled": vue }));
+    });
+    after(async () => {
+      assert.deepEqual(errors, []);
+      await page.close();
+    });
+
+    test("a command turns image-to-video into start-end frames, and undo takes it back", async () => {
+      await load(page, IMAGE_TO_VIDEO);
+      const first = await prompt(page);
+      await page.evaluate(() => window.app.extensionManager.command.execute("Pusa.ToStartEnd"));
+      await settle(page);
+      const nodes = await prompt(page);
+      const [injector] = Object.values(nodes).filter((node) => node.class_type === "PusaConditionFrames");
+      assert.deepEqual([injector.inputs.positions, injector.inputs.noise_multipliers], ["0, -1", "0.2, 0.5"]);
+      const joiner = nodes[injector.inputs.images[0]];
+      assert.equal(joiner.class_type, "ImageBatch");
+      assert.deepEqual([joiner.inputs.image1, joiner.inputs.image2].map(([id]) => nodes[id].class_type), ["LoadImage", "LoadImage"]);
+      await page.evaluate(() => window.app.extensionManager.workflow.activeWorkflow.changeTracker.undo());
+      await settle(page);
+      assert.deepEqual(await prompt(page), first);
+    });
+
+    test("a command turns image-to-video into an extension with the authors' multipliers", async () => {
+      await load(page, IMAGE_TO_VIDEO);
+      await page.evaluate(() => window.app.extensionManager.command.execute("Pusa.ToExtension"));
+      await settle(page);
+      const nodes = await prompt(page);
+      assert.equal(Object.values(nodes).some((node) => node.class_type === "PusaConditionFrames"), false);
+      const [id, injector] = Object.entries(nodes).find(([, node]) => node.class_type === "PusaConditionVideo") ?? [];
+      assert.equal(injector.inputs.noise_multipliers, "0.2, 0.4, 0.4, 0.4");
+      assert.deepEqual(["vae", "latent", "video"].map((name) => nodes[injector.inputs[name][0]].class_type), ["VAELoader", "EmptyHunyuanLatentVideo", "LoadVideo"]);
+      const sampler = Object.values(nodes).find((node) => node.class_type === "PusaSampler");
+      assert.deepEqual(sampler.inputs.latent, [id, 0]);
+      assert.equal(await page.locator(".pusa-handle").count(), 4);
+      assert.equal(await page.locator(".pusa-problem").textContent(), "");
+    });
+
+    test("a loader shows the report of its run, with its coverage as a badge, and saves none of it", async () => {
+      await load(page, IMAGE_TO_VIDEO);
+      const saved = await page.evaluate(() => {
+        const node = window.app.graph.nodes.find((/** @type {any} */ each) => each.comfyClass === "PusaLoraLoader");
+        const before_ = node.serialize().widgets_values;
+        node.onExecuted({ text: ["Pusa LoRA: demo.safetensors\nLayers: 30 of 30 matched\nRank: 32"] });
+        node.onExecuted({ text: ["Pusa LoRA: demo.safetensors\nLayers: 30 of 30 matched\nRank: 32"] });
+        window.app.canvas.ds.offset[0] = -node.pos[0] + 300;
+        window.app.canvas.ds.offset[1] = -node.pos[1] + 150;
+        window.app.canvas.setDirty(true, true);
+        return [before_, node.serialize().widgets_values];
+      });
+      await settle(page);
+      assert.deepEqual(saved[1], saved[0]);
+      assert.equal(await page.locator(".pusa-badge").count(), 1);
+      assert.equal(await page.locator(".pusa-badge").textContent(), "30 of 30 layers");
+      assert.match(String(await page.locator(".pusa-report-text").textContent()), /Rank: 32/);
+    });
+
+    test("a new loader says its expert in title and colour as soon as it is set", async () => {
+      await load(page, IMAGE_TO_VIDEO);
+      const said = await page.evaluate(() => {
+        const node = window.LiteGraph.createNode("PusaLoraLoader");
+        window.app.graph.add(node);
+        const widget = node.widgets.find((/** @type {any} */ each) => each.name === "expert");
+        const seen = [];
+        for (const value of ["high_noise", "low_noise", "wan2.1"]) {
+          widget.value = value;
+          widget.callback(value);
+          seen.push([node.title, node.color ?? null]);
+        }
+        return seen;
+      });
+      assert.deepEqual(said, [
+        ["Pusa LoRA Loader (high noise)", "#7a4a1c"],
+        ["Pusa LoRA Loader (low noise)", "#23497a"],
+        ["Pusa LoRA Loader", null],
+      ]);
+    });
+  });
+}
