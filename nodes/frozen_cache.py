@@ -137,8 +137,7 @@ class Plan:
         if reason := reason_against_attention():
             return reason
         wan = guider.model_patcher.model.diffusion_model
-        ours = getattr(vars(wan).get("forward_orig"), "__func__", None) is forward_without_frozen_frames
-        if is_replaced(wan, "forward_orig") and not ours:
+        if is_replaced(wan, "forward_orig", forward_without_frozen_frames):
             return "another node pack replaced the model's forward"
         return None
 

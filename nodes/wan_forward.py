@@ -172,7 +172,7 @@ def reason_against(model: ModelPatcher) -> str | None:
     if patched:
         return f"another node patched {patched[0]}"
     for block in wan.blocks:
-        if is_replaced(block, "forward"):
+        if is_replaced(block, "forward", by_frame_forward):
             return "another node pack replaced the forward of its blocks"
         if not (isinstance(block.norm1, torch.nn.LayerNorm) and isinstance(block.norm2, torch.nn.LayerNorm)):
             return "its blocks have other norms"
@@ -181,12 +181,15 @@ def reason_against(model: ModelPatcher) -> str | None:
     return None
 
 
-def is_replaced(module: torch.nn.Module, method: str) -> bool:
-    """Whether somebody set a method of their own on this module or its class (ComfyUI's unpatching leaves the class's own)."""
+def is_replaced(module: torch.nn.Module, method: str, ours: Any = None) -> bool:
+    """Whether somebody else set a method on this module or its class.
+
+    ComfyUI's unpatching leaves the class's own method on the module; while an earlier clone is loaded, `ours` is there.
+    """
     own = vars(module).get(method)
     function = getattr(type(module), method)
     replaced_on_class = function.__module__ != type(module).__module__
-    return replaced_on_class or (own is not None and getattr(own, "__func__", None) is not function)
+    return replaced_on_class or (own is not None and getattr(own, "__func__", None) not in (function, ours))
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from comfyui_pusa.nodes.comfy_hooks import switch_experts
 from support import composition, tiny_wan
 from support.comfy_runs import ksampler, video_latent
 from support.composition import SAMPLERS, TASKS, record, relative_error, vectorized
@@ -138,3 +139,28 @@ def test_our_wrappers_add_no_graph_and_no_break_to_a_compiled_model(load_tiny_wa
     ours = graphs(latent, patch=True)
     record("TorchCompileModel: (graphs, breaks) of a run", {"plain": plain, "vectorized": ours})
     assert ours <= plain
+
+
+def test_a_model_compiled_after_the_expert_switch_runs_both_experts_and_compiles_in_the_first_run_only(
+    load_tiny_wan,
+):
+    """The compile wrapper holds the compiled high-noise expert; the low-noise one must run its own weights."""
+
+    def switched():
+        return switch_experts(load_tiny_wan(10), load_tiny_wan(11), 0.875)
+
+    kept = []
+
+    def backend(graph, inputs):
+        kept.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    latent = video_latent(TASKS["extension"])
+    model = composition.compiled(switched(), backend=backend)
+    first = ksampler(vectorized(model, latent), latent)
+    assert relative_error(first, ksampler(vectorized(switched(), latent), latent)) <= 1e-5
+    graphs = len(kept)
+    assert 2 <= graphs <= 3
+    assert torch.equal(ksampler(vectorized(model, latent), latent), first)
+    assert len(kept) == graphs

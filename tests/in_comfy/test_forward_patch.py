@@ -80,6 +80,15 @@ def test_the_base_model_runs_comfyuis_forward_after_a_run(load_tiny_wan):
         assert block.forward.__func__ is comfy.ldm.wan.model.WanAttentionBlock.forward
 
 
+def test_every_run_of_a_queue_has_the_patched_forward(load_tiny_wan):
+    """Also while the clone of the run before is still loaded, whose forward is on the blocks."""
+    model, latent = load_tiny_wan(), video_latent(MULTIPLIERS)
+    for _ in range(3):
+        patched = vectorized(model)
+        assert wan_forward.has_patched_forward(patched)
+        ksampler(patched, latent)
+
+
 def test_multipliers_of_one_keep_comfyuis_forward(load_tiny_wan):
     patched = vectorized(vectorized(load_tiny_wan()), (1.0,) * 5)
     assert not wan_forward.has_patched_forward(patched)
