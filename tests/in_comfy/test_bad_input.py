@@ -37,9 +37,7 @@ def other_models(models):
         },
     }
     for name, content in files.items():
-        save_file(
-            {key: value.clone() for key, value in content.items()}, models / "diffusion_models" / name
-        )
+        save_file({key: value.clone() for key, value in content.items()}, models / "diffusion_models" / name)
     return sorted(files)
 
 

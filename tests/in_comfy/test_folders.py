@@ -73,7 +73,11 @@ def test_all_items_can_be_taken_in_one_run(server):
     for name in ("a", "b"):
         add_item(server.input_folder / "both", name)
     server.run(graph(folder="both", output_folder="both", items_per_run=0))
-    assert sorted(path.name for path in (server.output_folder / "both").iterdir()) == ["a.mp4", "b.mp4", "report.csv"]
+    assert sorted(path.name for path in (server.output_folder / "both").iterdir()) == [
+        "a.mp4",
+        "b.mp4",
+        "report.csv",
+    ]
 
 
 def test_a_missing_prompt_is_named_before_anything_runs(server):

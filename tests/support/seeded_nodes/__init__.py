@@ -8,7 +8,9 @@ import torch
 from comfy.latent_formats import Wan21
 from comfy_api.latest import ComfyExtension, io
 
-_spec = importlib.util.spec_from_file_location("tiny_wan", Path(__file__).resolve().parents[1] / "tiny_wan.py")
+_spec = importlib.util.spec_from_file_location(
+    "tiny_wan", Path(__file__).resolve().parents[1] / "tiny_wan.py"
+)
 tiny_wan = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(tiny_wan)
 
