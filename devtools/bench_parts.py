@@ -322,12 +322,12 @@ def part_sampler(profile: Profile) -> Rows:
     from support.comfy_runs import plain, prompt
 
     if profile.device == "cpu":  # as in part_forward
-        profile = Profile(**{**vars(profile), "layers": 4, "rounds": 3})
+        profile = Profile(**{**vars(profile), "layers": 4, "rounds": 9})
     model = build_model(profile)
     latent = video(profile, [0.0] + [1.0] * (FRAMES - 1))
     bare = {"samples": latent["samples"] * 0}
     text = prompt(1), prompt(2)
-    steps = 4
+    steps = 2
 
     def ours() -> object:
         return PusaSampler.execute(model, *text, latent, 7, steps=steps, cfg=1.0)
