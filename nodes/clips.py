@@ -19,6 +19,7 @@ from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
 from ..pusa_core.sound import mono_or_stereo
 from ..pusa_core.time_stamps import Audio, Clip, check_rate, clip_of_pictures
 from .conditions import WAN_CHANNELS, check_wan_vae, fit_to_latent
+from .search_words import search_words
 
 CLIP_TYPES = [io.Video, io.Image]
 
@@ -38,6 +39,7 @@ class PusaConditionVideo(io.ComfyNode):
             node_id="PusaConditionVideo",
             display_name="Condition Video Injector",
             category="Pusa",
+            **search_words("video extension", "extend video", "video completion", "v2v"),
             description=(
                 "Gives part of a clip to the video: extend goes on after the clip's end, prepend leads up to its start, complete "
                 "keeps latent frames of it in place and makes the rest, custom takes any latent frame anywhere."

@@ -13,6 +13,7 @@ from ..pusa_core.colour import (
     window_starts,
 )
 from ..pusa_core.drift_plot import plot_drift
+from .search_words import search_words
 
 METHOD_TIP = (
     "monge-kantorovich: the gentlest linear map between the two sets of colours, mixed channels included. "
@@ -29,6 +30,7 @@ class PusaColorMatch(io.ComfyNode):
             node_id="PusaColorMatch",
             display_name="Color Match",
             category="Pusa",
+            **search_words("color correction", "colour match", "seam"),
             description=(
                 "Gives generated frames the colours of the given ones, so that an extension does not step in tint or saturation "
                 "at the seam. For an extension, connect the given frames to reference and set matched_frames to their number."

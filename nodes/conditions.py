@@ -18,6 +18,7 @@ from ..pusa_core.frames import (
     resolve_position,
 )
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
+from .search_words import search_words
 
 WAN_CHANNELS = 16
 
@@ -31,6 +32,9 @@ class PusaConditionFrames(io.ComfyNode):
             node_id="PusaConditionFrames",
             display_name="Condition Frame Injector",
             category="Pusa",
+            **search_words(
+                "image to video", "i2v", "start end frames", "first last frame", "flf2v", "keyframes"
+            ),
             description=(
                 "Puts pictures at frames of the video: one at 0 is image-to-video, two at 0 and -1 start-end frames, more are "
                 "keyframes. Several injectors can follow one another."

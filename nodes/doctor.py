@@ -14,6 +14,7 @@ from ..pusa_core.lora.experts import LoraFacts
 from .comfy_hooks import experts_of, multipliers_of, require_wan_t2v
 from .core_samplers import OFFERED, STOCHASTIC
 from .lora_patches import is_ours, lora_facts, parameter_shapes
+from .search_words import search_words
 
 
 class PusaDoctor(io.ComfyNode):
@@ -25,6 +26,7 @@ class PusaDoctor(io.ComfyNode):
             node_id="PusaDoctor",
             display_name="Pusa Doctor",
             category="Pusa",
+            **search_words("debug", "check graph"),
             description=(
                 "Looks at the model, its LoRAs, the latent, the schedule and the settings of the connected nodes, and says what "
                 "will not work and how to mend it. Runs without sampling; says so when there is nothing to report."

@@ -10,6 +10,7 @@ from ..pusa_core.experts import BOUNDARY_T2V
 from ..pusa_core.lora.experts import mismatch
 from .comfy_hooks import switch_experts
 from .lora_patches import lora_facts
+from .search_words import search_words
 
 CFG_TIP = "Guidance of this expert; 0 takes the sampler's cfg."
 
@@ -23,6 +24,7 @@ class PusaMoESwitch(io.ComfyNode):
             node_id="PusaMoESwitch",
             display_name="Wan2.2 MoE Switch",
             category="Pusa",
+            **search_words("high noise low noise", "two experts", "Wan2.2"),
             description=(
                 "Joins Wan2.2's two experts into one model for any sampler: no step arithmetic, no second sampler, no noise added "
                 "between them. Nodes after it (LoRA, caches, vectorized timesteps) act on both experts."

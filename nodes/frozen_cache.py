@@ -24,6 +24,7 @@ from torch import Tensor
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frozen_frames import is_refresh, split_frames
 from .comfy_hooks import multipliers_of, require_wan_t2v
+from .search_words import search_words
 from .wan_forward import TOKENS_PER_FRAME, is_replaced
 
 logger = logging.getLogger("ComfyUI-Pusa")
@@ -273,6 +274,7 @@ class PusaFrozenFrameCache(io.ComfyNode):
             node_id="PusaFrozenFrameCache",
             display_name="Pusa Frozen Frame Cache",
             category="Pusa",
+            **search_words("speed up", "cache"),
             description=(
                 "Saves time when many frames are given: their part of the model is computed every few steps only, and the new frames "
                 "attend to what it was. An approximation; docs/PERFORMANCE.md has its error and what it saves."

@@ -14,6 +14,7 @@ from ..pusa_core.images import CROP, RESIZES, check_images
 from ..pusa_core.keyframes import EVEN, SPACINGS, keyframe_positions
 from .clips import checked_samples, placed
 from .conditions import fit_to_latent
+from .search_words import search_words
 
 
 class PusaKeyframes(io.ComfyNode):
@@ -25,6 +26,7 @@ class PusaKeyframes(io.ComfyNode):
             node_id="PusaKeyframes",
             display_name="Keyframe Spreader",
             category="Pusa",
+            **search_words("interpolation", "several keyframes"),
             description="Spreads pictures over the length of the video, evenly or at given times; the model makes what lies between (frame interpolation).",
             inputs=[
                 io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),

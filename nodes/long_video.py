@@ -41,6 +41,7 @@ from .conditions import WAN_CHANNELS, check_wan_vae
 from .core_samplers import OFFERED, build_sampler
 from .model_identity import model_identity, vae_identity
 from .sampling import SHIFT_TIP, check_sigmas, sample_video
+from .search_words import search_words
 from .video_metadata import video_metadata
 
 NO_MATCH = "off"
@@ -83,6 +84,7 @@ class PusaLongVideo(io.ComfyNode):
             node_id="PusaLongVideo",
             display_name="Long Video",
             category="Pusa",
+            **search_words("endless video", "sliding window", "video extension"),
             description=(
                 "Makes a video of any length: each window continues the last frames of the one before, colours are matched at every "
                 "seam, and finished windows go to disk at once. After a cancel or a crash, the same settings continue where it ended."

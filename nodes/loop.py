@@ -32,6 +32,7 @@ from .clips import (
 )
 from .comfy_hooks import require_wan_t2v
 from .conditions import WAN_CHANNELS, check_wan_vae, fit_to_latent
+from .search_words import search_words
 
 ROLL_KEY = "pusa_roll"
 
@@ -48,6 +49,7 @@ class PusaLoopConditions(io.ComfyNode):
             node_id="PusaLoopConditions",
             display_name="Loop Conditions",
             category="Pusa",
+            **search_words("seamless loop"),
             description=(
                 "Makes the video return: still gives one picture at the first and the last frame, clip gives the end of a clip "
                 "first and its start last, so that the new frames close it (join with Pusa Stitch, loop on)."
@@ -154,6 +156,7 @@ class PusaLoopModel(io.ComfyNode):
             node_id="PusaLoopModel",
             display_name="Loop Model",
             category="Pusa",
+            **search_words("seamless loop"),
             description=(
                 "The model sees the video rolled along time by some more frames at each step, so that its end and start grow "
                 "together. For text to video (also after Wan2.2 MoE Switch and Apply Vectorized Timesteps). Decode with Loop Decode."
@@ -186,6 +189,7 @@ class PusaLoopDecode(io.ComfyNode):
             node_id="PusaLoopDecode",
             display_name="Loop Decode",
             category="Pusa",
+            **search_words("seamless loop"),
             description="Decodes a loop so that its last frame leads into its first: rolled latents across their seam, stills without the still's return.",
             inputs=[
                 io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),

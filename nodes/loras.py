@@ -13,6 +13,7 @@ from ..pusa_core.lora.matching import ON_MISMATCH, STOP, match, require_match
 from ..pusa_core.lora.report import load_report
 from ..pusa_core.lora.weight_files import FileStamp, open_weights
 from .lora_patches import lora_facts, parameter_shapes, with_lora
+from .search_words import search_words
 
 EXPERT_TOOLTIP = (
     "The model this LoRA was made for. auto reads it from the file's name and metadata. "
@@ -31,6 +32,7 @@ class PusaLoraLoader(io.ComfyNode):
             node_id="PusaLoraLoader",
             display_name="Pusa LoRA Loader",
             category="Pusa",
+            **search_words("Wan LoRA", "image to video LoRA"),
             description=(
                 "Adds a Pusa LoRA to a Wan text-to-video model and says on the node what was applied. "
                 "Reads every published layout, with or without .alpha; nothing is skipped in silence."
@@ -85,6 +87,7 @@ class PusaLightX2VLoader(io.ComfyNode):
             node_id="PusaLightX2VLoader",
             display_name="LightX2V Loader",
             category="Pusa",
+            **search_words("Lightning", "4 steps", "distill LoRA", "speed LoRA"),
             description=(
                 "Adds a LightX2V step-distillation LoRA: few steps at cfg 1. Applies all of the file, also the "
                 "differences of norms, biases and modulation that other loaders leave out."

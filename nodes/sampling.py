@@ -15,6 +15,7 @@ from ..pusa_core.errors import PusaError
 from ..pusa_core.schedule import flow_sigmas
 from .comfy_hooks import latent_multipliers, vectorize_timesteps
 from .core_samplers import OFFERED, build_sampler
+from .search_words import search_words
 
 SHIFT_TIP = "Where the steps gather, 1 and up: 5.0 as Pusa was trained and as LightX2V's 4 steps need; larger spends more steps on motion."
 DENOISE_TIP = "Share of the noise to start from, above 0 to 1: 1 makes a new video, less keeps that much of the latent's own."
@@ -29,6 +30,7 @@ class PusaScheduler(io.ComfyNode):
             node_id="PusaScheduler",
             display_name="Pusa Scheduler",
             category="Pusa",
+            **search_words("sigmas", "shift"),
             description="Noise levels exactly as Pusa and LightX2V use them; core's simple scheduler only comes close.",
             inputs=[
                 io.Int.Input(
@@ -62,6 +64,7 @@ class PusaVectorizedTimesteps(io.ComfyNode):
             node_id="PusaVectorizedTimesteps",
             display_name="Apply Vectorized Timesteps",
             category="Pusa",
+            **search_words("per-frame noise", "diffusion forcing", "Pusa model patch"),
             description=(
                 "Gives every latent frame its own timestep, as the latent's noise multipliers say. "
                 "Use it with KSampler and the custom samplers; Vectorized Timestep Sampler has it built in."
@@ -97,6 +100,7 @@ class PusaSampler(io.ComfyNode):
             node_id="PusaSampler",
             display_name="Vectorized Timestep Sampler",
             category="Pusa",
+            **search_words("KSampler", "Pusa sampler"),
             description="Samples a video in which every latent frame runs on its own timesteps; given frames come from the injectors.",
             inputs=[
                 io.Model.Input(

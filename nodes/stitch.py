@@ -17,6 +17,7 @@ from ..pusa_core.sound import mono_or_stereo
 from ..pusa_core.stitch import Footage, stitch
 from ..pusa_core.time_stamps import WAN_RATE, Clip, StampedFrame, check_rate
 from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, RESIZE_TOOLTIP, clip_of, comfy_audio
+from .search_words import search_words
 
 SIXTEEN, OF_THE_CLIP = RATES = ("16 fps", "of the clip")
 GENERATED, OF_CLIP = SIZES = ("generated", "clip")
@@ -31,6 +32,7 @@ class PusaStitch(io.ComfyNode):
             node_id="PusaStitch",
             display_name="Pusa Stitch",
             category="Pusa",
+            **search_words("join clips", "concatenate video"),
             description=(
                 "Joins clips and generated frames without the frames both have: connect first for an extension, second for what "
                 "leads up to a clip, both for a transition, first with loop on for a closed loop. Sound is kept and filled with silence."

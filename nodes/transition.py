@@ -21,6 +21,7 @@ from .clips import (
     reading_rate,
 )
 from .conditions import fit_to_latent
+from .search_words import search_words
 
 
 class PusaTransition(io.ComfyNode):
@@ -32,6 +33,7 @@ class PusaTransition(io.ComfyNode):
             node_id="PusaTransition",
             display_name="Clip Transition",
             category="Pusa",
+            **search_words("join clips", "morph between videos"),
             description="Gives the end of the first clip and the start of the second; the model makes the way from one to the other. Pusa Stitch joins the three.",
             inputs=[
                 io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
