@@ -12,13 +12,12 @@ from torch import Tensor
 
 from ..pusa_core.clip_files import clip_of_file
 from ..pusa_core.clips import EXTEND, TASKS, clip_conditions, plan_clip
-from ..pusa_core.conditions import FrameCondition, check_video_samples, place
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
 from ..pusa_core.sound import mono_or_stereo
 from ..pusa_core.time_stamps import Audio, Clip, check_rate, clip_of_pictures
-from .conditions import WAN_CHANNELS, check_wan_vae, fit_to_latent
+from .conditions import checked_samples, fit_to_latent, placed
 from .search_words import search_words
 
 CLIP_TYPES = [io.Video, io.Image]
@@ -207,19 +206,6 @@ class PusaClipFrames(io.ComfyNode):
         if width:
             images = fit_images(images, width, height, resize)
         return io.NodeOutput(images, comfy_audio(clip.sound()), float(rate or clip.rate), len(images))
-
-
-def checked_samples(vae: Any, latent: dict[str, Any]) -> Tensor:
-    """The latent's samples [B, 16, F, h, w], once they and the VAE are known to be Wan's."""
-    check_wan_vae(vae)
-    check_video_samples(latent["samples"], WAN_CHANNELS)
-    return latent["samples"]
-
-
-def placed(latent: dict[str, Any], conditions: list[FrameCondition]) -> dict[str, Any]:
-    """The LATENT with the conditions in it and its noise_multipliers."""
-    samples, multipliers = place(latent["samples"], latent.get("noise_multipliers"), conditions)
-    return {**latent, "samples": samples, "noise_multipliers": multipliers}
 
 
 def reading_rate(fps: float) -> Fraction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -96,9 +97,7 @@ class PusaConditionFrames(io.ComfyNode):
         position_unit: str = LATENT_FRAME,
         encode: str = SINGLE,
     ) -> io.NodeOutput:
-        samples = latent["samples"]
-        check_wan_vae(vae)
-        check_video_samples(samples, WAN_CHANNELS)
+        samples = checked_samples(vae, latent)
         check_images(images)
         typed = parse_positions(positions)
         if len(typed) != len(images):
@@ -109,12 +108,30 @@ class PusaConditionFrames(io.ComfyNode):
         multipliers = parse_multipliers(noise_multipliers, len(typed))
         frames = [resolve_position(position, samples.shape[2], position_unit) for position in typed]
         fitted = fit_to_latent(images, samples, resize)
-        conditions = [
-            FrameCondition(encode_keyframe(vae.encode, fitted[i : i + 1], frame, encode), frame, multiplier)
-            for i, (frame, multiplier) in enumerate(zip(frames, multipliers, strict=True))
-        ]
-        samples, frame_multipliers = place(samples, latent.get("noise_multipliers"), conditions)
-        return io.NodeOutput({**latent, "samples": samples, "noise_multipliers": frame_multipliers})
+        return io.NodeOutput(placed(latent, picture_conditions(vae, fitted, frames, multipliers, encode)))
+
+
+def checked_samples(vae: Any, latent: dict[str, Any]) -> Tensor:
+    """The latent's samples [B, 16, F, h, w], once they and the VAE are known to be Wan's."""
+    check_wan_vae(vae)
+    check_video_samples(latent["samples"], WAN_CHANNELS)
+    return latent["samples"]
+
+
+def picture_conditions(
+    vae: Any, pictures: Tensor, frames: Sequence[int], multipliers: Sequence[float], encode: str
+) -> list[FrameCondition]:
+    """One condition a picture. pictures: [N, H, W, 3], at the video's size; frames: N latent frames, >= 0; multipliers: N."""
+    return [
+        FrameCondition(encode_keyframe(vae.encode, picture, frame, encode), frame, multiplier)
+        for picture, frame, multiplier in zip(pictures.split(1), frames, multipliers, strict=True)
+    ]
+
+
+def placed(latent: dict[str, Any], conditions: list[FrameCondition]) -> dict[str, Any]:
+    """The LATENT with the conditions in it and its noise_multipliers."""
+    samples, multipliers = place(latent["samples"], latent.get("noise_multipliers"), conditions)
+    return {**latent, "samples": samples, "noise_multipliers": multipliers}
 
 
 def fit_to_latent(images: Tensor, samples: Tensor, resize: str) -> Tensor:

@@ -7,13 +7,11 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..pusa_core.conditions import FrameCondition
-from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, encode_keyframe
+from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, check_images
 from ..pusa_core.keyframes import EVEN, SPACINGS, keyframe_positions
-from .clips import checked_samples, placed
-from .conditions import fit_to_latent
+from .conditions import checked_samples, fit_to_latent, picture_conditions, placed
 from .search_words import search_words
 
 
@@ -99,9 +97,5 @@ class PusaKeyframes(io.ComfyNode):
         check_images(images)
         frames = keyframe_positions(len(images), samples.shape[2], spacing, times, fps)
         multipliers = parse_multipliers(noise_multipliers, len(images))
-        pictures = fit_to_latent(images, samples, resize).split(1)
-        conditions = [
-            FrameCondition(encode_keyframe(vae.encode, picture, frame, encode), frame, multiplier)
-            for picture, frame, multiplier in zip(pictures, frames, multipliers, strict=True)
-        ]
-        return io.NodeOutput(placed(latent, conditions))
+        fitted = fit_to_latent(images, samples, resize)
+        return io.NodeOutput(placed(latent, picture_conditions(vae, fitted, frames, multipliers, encode)))

@@ -12,8 +12,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..pusa_core.clips import transition_conditions
-from ..pusa_core.conditions import FrameCondition, check_video_samples
-from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, encode_keyframe
+from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES
@@ -25,13 +24,11 @@ from .clips import (
     FRAME_RATE_TOOLTIP,
     MULTIPLIERS_TOOLTIP,
     RESIZE_TOOLTIP,
-    checked_samples,
     clip_of,
-    placed,
     reading_rate,
 )
 from .comfy_hooks import require_wan_t2v
-from .conditions import WAN_CHANNELS, check_wan_vae, fit_to_latent
+from .conditions import checked_samples, fit_to_latent, picture_conditions, placed
 from .search_words import search_words
 
 ROLL_KEY = "pusa_roll"
@@ -138,12 +135,9 @@ class PusaLoopConditions(io.ComfyNode):
             raise PusaError(
                 f"A still loop needs something between its ends; {frames} latent frames leave nothing. Use a length of 9 or more."
             )
-        picture = fit(clip.head(1, None))
+        both_ends = fit(clip.head(1, None)).expand(2, -1, -1, -1)
         multipliers = parse_multipliers(noise_multipliers, 2)
-        conditions = [
-            FrameCondition(encode_keyframe(vae.encode, picture, position, encode), position, multiplier)
-            for position, multiplier in zip((0, frames - 1), multipliers, strict=True)
-        ]
+        conditions = picture_conditions(vae, both_ends, (0, frames - 1), multipliers, encode)
         return io.NodeOutput(placed(latent, conditions))
 
 
@@ -206,15 +200,11 @@ class PusaLoopDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae: Any, samples: dict[str, Any], kind: str = ROLLED) -> io.NodeOutput:
-        check_wan_vae(vae)
-        check_video_samples(samples["samples"], WAN_CHANNELS)
+        latents = checked_samples(vae, samples)
         if kind not in LOOP_LATENTS:
             raise PusaError(f"kind is {kind!r}; use one of {', '.join(LOOP_LATENTS)}.")
         decode = decode_loop if kind == ROLLED else decode_still_loop
-        videos = [
-            decode(lambda one: vae.decode(one).flatten(0, 1), latent)
-            for latent in samples["samples"].split(1)
-        ]
+        videos = [decode(lambda one: vae.decode(one).flatten(0, 1), latent) for latent in latents.split(1)]
         return io.NodeOutput(torch.cat(videos))
 
 

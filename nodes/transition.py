@@ -15,12 +15,10 @@ from .clips import (
     FRAME_RATE_TOOLTIP,
     MULTIPLIERS_TOOLTIP,
     RESIZE_TOOLTIP,
-    checked_samples,
     clip_of,
-    placed,
     reading_rate,
 )
-from .conditions import fit_to_latent
+from .conditions import checked_samples, fit_to_latent, placed
 from .search_words import search_words
 
 
