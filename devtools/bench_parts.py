@@ -141,15 +141,15 @@ def part_modulation(profile: Profile) -> Rows:
         second = modulated(state, six[3], six[4])
         return first, second, gated(state, y, six[5])
 
-    # in place works on buffers of the norms' size, which are there anyway and are written anew by each norm
-    norm, other_norm = x.clone(), x.clone()
+    # in place works in what the norms and attention returned, which is there anyway and written anew in every block
+    norm, other_norm, update = x.clone(), x.clone(), y.clone()
 
     def in_place() -> Any:
         six = (parameter.unsqueeze(0) + e).unbind(2)
         first = modulated(norm, six[0], six[1], in_place=True)
-        state = gated(x, y, six[2])
+        state = gated(x, update, six[2], out=update)
         second = modulated(other_norm, six[3], six[4], in_place=True)
-        return first, second, gated(state, y, six[5], in_place=True)
+        return first, second, gated(state, y, six[5], out=state)
 
     def copied_in_float32() -> Any:
         """The cost of a forward that gives every token a float32 embedding of its own and modulates in float32."""

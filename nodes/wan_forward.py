@@ -107,15 +107,17 @@ def by_frame_forward(
         freqs,
         transformer_options=options,
     )
-    x = gated(x, update, gate_attention)  # from here on x is ours to write into
-    del update
+    # x is the caller's; what attention returned is ours, unless somebody else's attention or hook may keep it
+    own = in_place and not (is_replaced(block.self_attn, "forward") or block.self_attn._forward_hooks)
+    x = gated(x, update, gate_attention, out=update if own else None)
+    del update  # from here on x is ours to write into
     crossed = block.cross_attn(
         block.norm3(x), context, context_img_len=context_img_len, transformer_options=options
     )
     x = x.add_(crossed) if in_place and crossed.dtype == x.dtype else x + crossed
     del crossed
     update = block.ffn(modulated(block.norm2(x), shift_ffn, scale_ffn, in_place))
-    return gated(x, update, gate_ffn, in_place)
+    return gated(x, update, gate_ffn, out=x if in_place else None)
 
 
 def tokens_per_frame(latent: Tensor) -> int:

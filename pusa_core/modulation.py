@@ -21,14 +21,17 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor, in_place: bool = False) -
     return torch.addcmul(shift[:, :, None], frames, 1 + scale[:, :, None], out=out).flatten(1, 2)
 
 
-def gated(x: Tensor, update: Tensor, gate: Tensor, in_place: bool = False) -> Tensor:
+def gated(x: Tensor, update: Tensor, gate: Tensor, out: Tensor | None = None) -> Tensor:
     """x + update * gate, by latent frame.
 
-    x, update: [B, L, C]; gate: [B, F, C], F divides L. in_place: as in modulated. Returns [B, L, C].
+    x, update: [B, L, C]; gate: [B, F, C], F divides L. out: x or update, whose memory the result may take (it does where all
+    have one dtype). Returns [B, L, C].
     """
-    frames = _by_frame(x, gate.shape[1])
-    out = frames if in_place and x.dtype == update.dtype == gate.dtype else None
-    return torch.addcmul(frames, _by_frame(update, gate.shape[1]), gate[:, :, None], out=out).flatten(1, 2)
+    if out is not None:
+        out = _by_frame(out, gate.shape[1]) if x.dtype == update.dtype == gate.dtype else None
+    return torch.addcmul(
+        _by_frame(x, gate.shape[1]), _by_frame(update, gate.shape[1]), gate[:, :, None], out=out
+    ).flatten(1, 2)
 
 
 def fits(tokens: int, frames: int) -> bool:

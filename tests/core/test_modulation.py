@@ -25,7 +25,10 @@ def test_broadcast_gives_the_bits_of_the_copied_form(dtype, in_place):
     theirs = torch.addcmul(copied(shift), x, 1 + copied(scale))
     assert torch.equal(modulated(x.clone(), shift, scale, in_place), theirs)
     theirs = torch.addcmul(x, update, copied(gate))
-    assert torch.equal(gated(x.clone(), update, gate, in_place), theirs)
+    assert torch.equal(gated(x, update, gate), theirs)
+    for place in (0, 1):
+        given = x.clone(), update.clone()
+        assert torch.equal(gated(*given, gate, out=given[place]), theirs)
 
 
 def test_in_place_writes_into_x_and_otherwise_x_stays():
@@ -36,9 +39,11 @@ def test_in_place_writes_into_x_and_otherwise_x_stays():
     assert torch.equal(x, before)
     out = modulated(x, shift, scale, in_place=True)
     assert out.data_ptr() == x.data_ptr()
-    gate, x = draw(B, F, C, seed=4), before.clone()
-    assert gated(x, before, gate, in_place=True).data_ptr() == x.data_ptr()
-    assert not torch.equal(x, before)
+    gate = draw(B, F, C, seed=4)
+    for place in (0, 1):
+        given = before.clone(), before.clone()
+        assert gated(*given, gate, out=given[place]).data_ptr() == given[place].data_ptr()
+        assert torch.equal(given[1 - place], before)
 
 
 def test_mixed_precision_gives_a_new_tensor_of_the_wider_type():

@@ -69,6 +69,28 @@ def test_the_input_of_a_block_is_left_as_it_is(load_tiny_wan):
     assert out.data_ptr() != x.data_ptr()
 
 
+@pytest.mark.parametrize("by", ["replaced", "hook"])
+def test_what_another_pack_keeps_of_attention_stays_as_it_was(load_tiny_wan, by):
+    block = copy.deepcopy(load_tiny_wan().model.diffusion_model.blocks[0])
+    attention, kept = block.self_attn, []
+    if by == "hook":
+        attention.register_forward_hook(lambda module, given, out: kept.append((out, out.clone())))
+    else:
+        theirs = type(attention).forward
+
+        def keeping(self, *args, **kwargs):
+            out = theirs(self, *args, **kwargs)
+            kept.append((out, out.clone()))
+            return out
+
+        attention.forward = MethodType(keeping, attention)
+    x, e, context = torch.randn(1, 12, 256), torch.randn(1, 3, 6, 256), torch.randn(1, 5, 256)
+    with torch.inference_mode():
+        wan_forward.by_frame_forward(block, x, e, torch.randn(1, 12, 1, 64, 2, 2), context)
+    [(out, as_it_was)] = kept
+    assert torch.equal(out, as_it_was)
+
+
 def test_the_base_model_runs_comfyuis_forward_after_a_run(load_tiny_wan):
     model = load_tiny_wan()
     plain_latent = video_latent((1.0,) * 5)
