@@ -164,7 +164,7 @@ class PerFrameDenoised:
         options = args[-1] if args and isinstance(args[-1], dict) else kwargs.get("transformer_options", {})
         context = options.get("context_window")
         frames = None if context is None else list(context.index_list)
-        options[TOKENS_PER_FRAME] = tokens_per_frame(x)
+        options[TOKENS_PER_FRAME] = tokens_per_frame(*x.shape[-2:])
         measure_moving_frames(options, self.multipliers.values)
         # EasyCache adds its difference into the latent it is given
         given = x.clone() if CACHE in options else x

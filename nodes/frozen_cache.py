@@ -2,7 +2,8 @@
 
 Two object patches of a clone, bound methods that Wan2.2 MoE Switch binds anew for the second expert: `forward_orig`, which
 leaves the frozen frames' tokens out, and the blocks' `self_attn.forward`, which keeps and adds their keys and values.
-An OUTER_SAMPLE wrapper gives each run a memory of its own and drops it at the end.
+An OUTER_SAMPLE wrapper gives each run a memory of its own and drops it at the end; a PREPARE_SAMPLING wrapper tells ComfyUI's
+manager how much that will be.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+from collections.abc import Sequence
 from types import MethodType
 from typing import Any
 
 import comfy.ldm.wan.model
+import comfy.model_management
 import comfy.ops
 import torch
 from comfy.model_patcher import ModelPatcher, create_model_options_clone
@@ -22,10 +25,10 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..pusa_core.errors import PusaError
-from ..pusa_core.frozen_frames import is_refresh, split_frames
+from ..pusa_core.frozen_frames import cache_bytes, is_refresh, split_frames
 from .comfy_hooks import multipliers_of, require_wan_t2v
 from .search_words import search_words
-from .wan_forward import TOKENS_PER_FRAME, is_replaced
+from .wan_forward import TOKENS_PER_FRAME, is_replaced, tokens_per_frame
 
 logger = logging.getLogger("ComfyUI-Pusa")
 
@@ -63,6 +66,17 @@ class RunMemory:
         self.start_sigma = start_sigma
         self.end_sigma = end_sigma
         self.calls: dict[tuple[Any, ...], CallMemory] = {}
+
+    def bytes_kept(self, model: Any, shape: Sequence[int]) -> int:
+        """Bytes of all keys and values of a run of this BaseModel on one video of [1, C, F, H, W], one prompt."""
+        wan = model.diffusion_model
+        return cache_bytes(
+            len(split_frames(self.multipliers, self.plan.up_to)[0]),
+            tokens_per_frame(*shape[-2:]),
+            wan.dim,
+            len(wan.blocks),
+            bytes_each=comfy.model_management.dtype_size(model.manual_cast_dtype or model.get_dtype()),
+        )
 
     def call(self, x: Tensor, options: dict[str, Any]) -> CallMemory | None:
         """The memory for a model call on x [B, C, F, H, W], told whether to refresh; None where all frames are computed."""
@@ -141,6 +155,25 @@ class Plan:
         if is_replaced(wan, "forward_orig", forward_without_frozen_frames):
             return "another node pack replaced the model's forward"
         return None
+
+
+def with_room_for_the_cache(
+    executor: Any,
+    model: ModelPatcher,
+    noise_shape: Sequence[int],
+    conds: Any,
+    model_options: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """PREPARE_SAMPLING wrapper: ComfyUI's estimate of a run on [B, C, F, H, W], with the keys and values added.
+
+    The estimate grows with the batch and with nothing else that may be set for one run, so the batch is told larger than it is.
+    """
+    run = (model_options or {}).get("transformer_options", {}).get(MEMORY)
+    if run is not None:
+        without = model.model.memory_required([1, *noise_shape[1:]])
+        noise_shape = [noise_shape[0] * (1 + run.bytes_kept(model.model, noise_shape) / without), *noise_shape[1:]]
+    return executor(model, noise_shape, conds, model_options=model_options, **kwargs)
 
 
 def forward_without_frozen_frames(
@@ -236,6 +269,8 @@ def cache_frozen_frames(
     patched.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
     plan = Plan(every, start_percent, end_percent, up_to)
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, plan)
+    patched.remove_wrappers_with_key(WrappersMP.PREPARE_SAMPLING, KEY)
+    patched.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, with_room_for_the_cache)
     return patched
 
 

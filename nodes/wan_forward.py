@@ -120,9 +120,9 @@ def by_frame_forward(
     return gated(x, update, gate_ffn, out=x if in_place else None)
 
 
-def tokens_per_frame(latent: Tensor) -> int:
-    """Tokens that Wan makes of one latent frame of [B, C, F, H, W]: patches of 2 x 2, borders filled up."""
-    return -(-latent.shape[-2] // 2) * -(-latent.shape[-1] // 2)
+def tokens_per_frame(height: int, width: int) -> int:
+    """Tokens that Wan makes of one latent frame of height x width: patches of 2 x 2, borders filled up."""
+    return -(-height // 2) * -(-width // 2)
 
 
 def check_tokens(tokens: int, frames: int, of_one_frame: int) -> None:

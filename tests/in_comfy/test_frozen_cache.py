@@ -165,3 +165,40 @@ def test_another_patch_of_the_same_method_is_refused(load_tiny_wan):
 def test_an_empty_range_is_refused(load_tiny_wan):
     with pytest.raises(PusaError, match="start_percent"):
         PusaFrozenFrameCache.execute(load_tiny_wan(), 2, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("cfg", [1.0, 5.0])
+@pytest.mark.parametrize("expert", ["one", "two"])
+def test_comfyui_is_told_what_the_cache_will_keep(load_tiny_wan, monkeypatch, cfg, expert):
+    """Against the keys and values that a run really kept, of the conditional and the unconditional rows."""
+    asked, kept = [], []
+    load_models_gpu = comfy.model_management.load_models_gpu
+
+    def noted(models, memory_required=0, **kwargs):
+        asked.append(memory_required)
+        return load_models_gpu(models, memory_required=memory_required, **kwargs)
+
+    attention = frozen_cache.attention_with_frozen_frames
+
+    def counted(self, *args, transformer_options, **kwargs):
+        out = attention(self, *args, transformer_options=transformer_options, **kwargs)
+        memory = transformer_options[frozen_cache.CALL]
+        kept.append(sum(tensor.nbytes for pair in memory.keys_and_values.values() for tensor in pair))
+        return out
+
+    def model():
+        return load_tiny_wan() if expert == "one" else switch_experts(load_tiny_wan(0), load_tiny_wan(1), 0.875)
+
+    latent = video_latent(EXTENSION)
+    with monkeypatch.context() as patch:
+        patch.setattr(comfy.model_management, "load_models_gpu", noted)
+        ksampler(vectorized(model(), latent), latent, cfg=cfg)
+        without = asked.copy()
+        asked.clear()
+        patch.setattr(frozen_cache, "attention_with_frozen_frames", counted)
+        ksampler(vectorized(cache_frozen_frames(model(), 2, 0.0, 1.0, 0.0), latent), latent, cfg=cfg)
+    rows = 1 if cfg == 1 else 2
+    assert len(asked) == len(without) == (1 if expert == "one" else 2)
+    for mine, theirs in zip(asked, without, strict=True):
+        # ComfyUI always asks for the rows of a conditional and an unconditional prompt
+        assert mine - theirs == pytest.approx(2 * max(kept) / rows, rel=1e-6)
