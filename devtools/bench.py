@@ -24,13 +24,15 @@ CPU_PARTS = (
     "forward",
     "forward_peak",
     "sampler",
+    "profile",
     "prefix_encode",
     "lora_load",
     "expert_switch",
+    "expert_memory",
     "frozen_cache",
     "frozen_zoo",
 )
-GPU_PARTS = ("floors", "modulation", "forward", "forward_peak", "sampler", "frozen_cache")
+GPU_PARTS = ("floors", "modulation", "forward", "forward_peak", "sampler", "profile", "frozen_cache")
 
 
 def main(arguments: Sequence[str]) -> int:

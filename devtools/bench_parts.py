@@ -348,6 +348,74 @@ def part_sampler(profile: Profile) -> Rows:
     ]
 
 
+def part_profile(profile: Profile) -> Rows:
+    """What torch does in one step: operations, reads back from the device, memory asked for, and where the time goes.
+
+    One step is a run of three less a run of two; before: vectorized timesteps on ComfyUI's own forward, after: on ours.
+    """
+    import torch
+    from bench_timing import row
+
+    from comfyui_pusa.nodes.comfy_hooks import vectorize_timesteps
+    from comfyui_pusa.nodes.wan_forward import unpatch_forward
+    from support.comfy_runs import ksampler, plain
+
+    if profile.device == "cpu":
+        profile = Profile(**{**vars(profile), "layers": 2})
+    model = build_model(profile)
+    latent = video(profile, [0.0] + [1.0] * (FRAMES - 1))
+    after = vectorize_timesteps(model, latent["noise_multipliers"], 5.0)
+    before = vectorize_timesteps(model, latent["noise_multipliers"], 5.0)
+    unpatch_forward(before)
+    names = {
+        "scalar timestep": (plain(model), {"samples": latent["samples"]}),
+        "vectorized, ComfyUI's forward (before)": (before, latent),
+        "vectorized, patched (after)": (after, latent),
+    }
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    activities += [torch.profiler.ProfilerActivity.CUDA] if profile.device == "cuda" else []
+
+    def profiled(patched: Any, latent: Any, steps: int) -> dict[str, tuple[int, float, float]]:
+        with torch.profiler.profile(activities=activities, profile_memory=True, acc_events=True) as found:
+            ksampler(patched, latent, steps=steps, cfg=1.0)
+        return {
+            event.key: (
+                event.count,
+                event.self_cpu_time_total + getattr(event, "self_device_time_total", 0),
+                max(event.self_cpu_memory_usage + getattr(event, "self_device_memory_usage", 0), 0),
+            )
+            for event in found.key_averages()
+            if event.key.startswith("aten::")
+        }
+
+    rows = []
+    base: dict[str, float] = {}
+    for name, (patched, given) in names.items():
+        ksampler(patched, given, steps=2, cfg=1.0)
+        two, three = profiled(patched, given, 2), profiled(patched, given, 3)
+        step = {
+            key: tuple(a - b for a, b in zip(three[key], two.get(key, (0, 0, 0)), strict=True)) for key in three
+        }
+        figures = {
+            "operations": sum(count for count, _, _ in step.values()),
+            "reads back to the CPU": step.get("aten::_local_scalar_dense", (0,))[0],
+            "memory asked for": sum(memory for _, _, memory in step.values()),
+        }
+        base = base or figures
+        spent = sum(time for _, time, _ in three.values())
+        most = sorted(three.items(), key=lambda item: -item[1][1])[:5]
+        shares = ", ".join(f"{key[6:]} {values[1] / spent:.1%}" for key, values in most)
+        for what, value in figures.items():
+            in_mib = value / 2**20 if what.startswith("memory") else value
+            scalar = base[what] / 2**20 if what.startswith("memory") else base[what]
+            unit = " MiB" if what.startswith("memory") else ""
+            note = f"time: {shares}" if what == "operations" else ""
+            rows.append(
+                row(f"a step, {name}: {what}", f"scalar timestep: {scalar:.4g}", in_mib, unit=unit, note=note)
+            )
+    return rows
+
+
 # Encoding, loading, switching
 
 
@@ -441,50 +509,107 @@ def part_lora_load(profile: Profile, variant: str = "", file: str = "") -> Any:
     ]
 
 
-def part_expert_switch(profile: Profile) -> Rows:
-    """Wan2.2 MoE Switch in one KSampler against two KSamplerAdvanced, and the experts that are loaded at once."""
-    from bench_timing import median_seconds, ratio, row
+def two_samplers(high: Any, low: Any, latent: Any, switch_at: int) -> None:
+    """Both experts as users ran them before: KSamplerAdvanced twice, four steps, the step of the change by hand."""
+    import nodes
+
+    from support.comfy_runs import plain, prompt
+
+    for model, noise, first, end, leftover in (
+        (high, "enable", 0, switch_at, "enable"),
+        (low, "disable", switch_at, 1000, "disable"),
+    ):
+        latent = nodes.KSamplerAdvanced().sample(
+            plain(model), noise, 7, 4, 1.0, "euler", "simple", prompt(1), prompt(2), latent, first, end, leftover
+        )[0]  # fmt: skip
+
+
+def one_sampler(high: Any, low: Any, latent: Any) -> None:
+    """The same by Wan2.2 MoE Switch and one KSampler."""
+    import nodes
 
     from comfyui_pusa.nodes.comfy_hooks import switch_experts
     from support.comfy_runs import plain, prompt
 
+    model = plain(switch_experts(high, low, 0.8))
+    nodes.KSampler().sample(model, 7, 4, 1.0, "euler", "simple", prompt(1), prompt(2), latent)
+
+
+def part_expert_switch(profile: Profile) -> Rows:
+    """Wan2.2 MoE Switch in one KSampler against two KSamplerAdvanced: time, both experts loaded."""
+    from bench_timing import median_seconds, ratio, row
+
     high, low = build_model(profile, 0), build_model(profile, 1)
     latent = {"samples": video(profile, [1.0] * FRAMES)["samples"] * 0}
-    switched = plain(switch_experts(high, low, 0.8))
-    text = prompt(1), prompt(2)
-    import nodes
-
-    common = {
-        "steps": 4,
-        "cfg": 1.0,
-        "sampler_name": "euler",
-        "scheduler": "simple",
-        "positive": text[0],
-        "negative": text[1],
+    variants = {
+        "switch": lambda: one_sampler(high, low, latent),
+        "two": lambda: two_samplers(high, low, latent, 3),
     }
+    seconds = median_seconds(variants, 5, device_of(profile))
+    what = "both experts by Wan2.2 MoE Switch, time"
+    return [row(what, "two KSamplerAdvanced", ratio(seconds, "switch", "two"), 1.02)]
 
-    def two_samplers() -> object:
-        first = nodes.KSamplerAdvanced().sample(
-            plain(high), "enable", 7, latent_image=latent, start_at_step=0, end_at_step=3,
-            return_with_leftover_noise="enable", **common,
-        )[0]  # fmt: skip
-        return nodes.KSamplerAdvanced().sample(
-            plain(low), "disable", 7, latent_image=first, start_at_step=3, end_at_step=1000,
-            return_with_leftover_noise="disable", **common,
-        )[0]  # fmt: skip
 
-    def one_sampler() -> object:
-        return nodes.KSampler().sample(switched, 7, 4, 1.0, "euler", "simple", *text, latent)
+def part_expert_memory(profile: Profile, variant: str = "", experts: str = "1.04") -> Any:
+    """Most weights that ComfyUI's manager has on the device at once, and its loads, over three queue runs.
 
-    seconds = median_seconds({"switch": one_sampler, "two": two_samplers}, 3, device_of(profile))
-    return [
-        row(
-            "both experts by Wan2.2 MoE Switch, time",
-            "two KSamplerAdvanced",
-            ratio(seconds, "switch", "two"),
-            1.02,
-        )
-    ]
+    The device is the CPU under another name (cpu:0) whose free memory is the bytes given minus what the manager loaded, so
+    that its own code decides what to free: room for a little more than one expert, and for both.
+    """
+    from bench_timing import in_fresh_process, row
+
+    if not variant:
+        rows = []
+        for experts, size in (("1.04", "one expert"), ("2.5", "both experts")):
+            for name, label in (("switch", "Wan2.2 MoE Switch"), ("two", "two KSamplerAdvanced")):
+                most, loads = in_fresh_process(__file__, "expert_memory", "cpu", name, experts)
+                limit = 1.05 if name == "switch" and experts == "1.04" else None
+                note = f"loads in three queue runs: {', '.join(map(str, loads))}"
+                what = f"weights on a device with room for {size}: {label}"
+                rows.append(row(what, "one expert", most, limit, note=note))
+        return rows
+    import comfy.model_management as manager
+    import torch
+    from comfy.patcher_extension import CallbacksMP, WrappersMP
+
+    device = torch.device("cpu", 0)
+    models = [build_model(profile, seed) for seed in (0, 1)]
+    loads: list[Any] = []
+    loaded: list[int] = []
+
+    def on_device() -> int:
+        return sum(entry.model_loaded_memory() for entry in manager.current_loaded_models)
+
+    def seen(executor: Any, *args: Any, **kwargs: Any) -> Any:
+        loaded.append(on_device())
+        return executor(*args, **kwargs)
+
+    for model in models:
+        model.load_device = device
+        model.add_callback(CallbacksMP.ON_LOAD, lambda *_: loads.append(_))
+        model.add_wrapper(WrappersMP.APPLY_MODEL, seen)
+    size = models[0].model_size()
+    room = float(experts) * size
+    manager.vram_state = manager.VRAMState.NORMAL_VRAM
+    manager.is_device_cpu = lambda device: False
+    manager.minimum_inference_memory = lambda: 0
+    manager.extra_reserved_memory = lambda: 0
+    manager.get_free_memory = lambda device=None, torch_free_too=False: (
+        (room - on_device(), 0) if torch_free_too else room - on_device()
+    )
+    for model in models:  # the manager is asked about weights alone
+        model.model.memory_required = lambda *args, **kwargs: 0
+    short = Profile(**{**vars(profile), "tokens": 4})
+    latent = {"samples": video(short, [1.0] * FRAMES)["samples"] * 0}
+    counts = []
+    for _ in range(3):
+        before = len(loads)
+        if variant == "switch":
+            one_sampler(*models, latent)
+        else:
+            two_samplers(*models, latent, 3)
+        counts.append(len(loads) - before)
+    return max(loaded) / size, counts
 
 
 def part_frozen_cache(profile: Profile) -> Rows:
