@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from comfyui_pusa.nodes import step_caches
+from comfyui_pusa.nodes.comfy_hooks import switch_experts
 from support import composition
-from support.comfy_runs import ksampler, video_latent
+from support.comfy_runs import ksampler, ksampler_in_two_stages, video_latent
 from support.composition import relative_error, vectorized
 
 STEPS = 20
@@ -16,7 +17,7 @@ STEPS = 20
 def forwards(monkeypatch):
     """forwards(model, latent) -> (number of forwards of the DiT in one run, samples)."""
 
-    def count(model, latent):
+    def count(model, latent, sample=ksampler):
         calls = []
         forward = comfy.ldm.wan.model.WanModel.forward_orig
 
@@ -26,7 +27,7 @@ def forwards(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(comfy.ldm.wan.model.WanModel, "forward_orig", counted)
-            samples = ksampler(model, latent, steps=STEPS, cfg=1.0)
+            samples = sample(model, latent, steps=STEPS, cfg=1.0)
         return len(calls), samples
 
     return count
@@ -73,3 +74,30 @@ def test_a_cache_of_the_model_itself_is_left_as_it_is(load_tiny_wan):
     ksampler(vectorized(model, latent), latent, steps=4)
     holder = model.model_options["transformer_options"][step_caches.CACHE]
     assert "subsample" not in vars(holder)
+
+
+def two_stages(model, latent, **settings):
+    return ksampler_in_two_stages(model, latent, STEPS // 2, **settings)
+
+
+@pytest.mark.parametrize("treatment", [composition.easy_cache, composition.lazy_cache])
+@pytest.mark.parametrize("how", ["two stages", "two experts"])
+def test_a_cache_works_in_a_run_of_two_parts(forwards, load_tiny_wan, treatment, how):
+    """Each part begins a cache of its own: nothing of the first expert's is used for the second."""
+    latent = large_latent([0.0, 0.0, 1.0, 1.0, 1.0])
+    sample = two_stages if how == "two stages" else ksampler
+
+    def run(with_cache):
+        model = load_tiny_wan(0)
+        if how == "two experts":
+            model = switch_experts(model, load_tiny_wan(1), 0.8)
+        model = treatment(model, 0.3) if with_cache else model
+        return forwards(vectorized(model, latent), latent, sample)
+
+    (count, samples), (all_steps, plain) = run(True), run(False)
+    assert all_steps == STEPS
+    assert count < STEPS
+    assert torch.equal(samples[:, :, :2], latent["samples"][:, :, :2])
+    error = relative_error(samples[:, :, 2:], plain[:, :, 2:])
+    composition.record(f"{treatment.__name__} in {how}: (forwards of {STEPS}, error)", (count, error))
+    assert 0 < error < 0.3

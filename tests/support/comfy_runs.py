@@ -37,11 +37,13 @@ def ksampler(
     return out[0]["samples"]
 
 
-def ksampler_in_two_stages(model, latent: dict, switch_at: int, sampler: str = "euler") -> Tensor:
+def ksampler_in_two_stages(
+    model, latent: dict, switch_at: int, sampler: str = "euler", cfg: float = CFG, steps: int = STEPS
+) -> Tensor:
     """Samples of two KSamplerAdvanced nodes, the second one without noise of its own."""
     import nodes
 
-    common = {"steps": STEPS, "cfg": CFG, "sampler_name": sampler, "scheduler": "simple"}
+    common = {"steps": steps, "cfg": cfg, "sampler_name": sampler, "scheduler": "simple"}
     common |= {"positive": prompt(1), "negative": prompt(2)}
     first = nodes.KSamplerAdvanced().sample(
         model, "enable", SEED, latent_image=latent, start_at_step=0, end_at_step=switch_at,
