@@ -1,8 +1,9 @@
-// Where the Condition Video Injector puts a clip's frames, as pusa_core/clips.py plans it.
-import { PusaError, STRIDE, latentFrameCount, videoLength } from "./latent_frames.js";
+// Where the frames of clips go: tasks and transitions as pusa_core/clips.py plans them, a still loop as pusa_core/loop.py.
+import { PusaError, STRIDE, latentFrameCount, parsePositions, quoted, videoLength } from "./latent_frames.js";
 
 export const EXTEND = "extend";
 export const PREPEND = "prepend";
+export const COMPLETE = "complete";
 export const CUSTOM = "custom";
 
 /**
@@ -22,6 +23,81 @@ export function clipPositions(task, latentFrames, contextFrames) {
     );
   }
   return Array.from({ length: count - 1 }, (_, i) => latentFrames - count + 1 + i);
+}
+
+/**
+ * Latent frames that a transition fills: the end of one clip first, the start of another last.
+ * @param {number} latentFrames of the video
+ * @param {number} contextFrames pixel frames that each clip shares with the video, 4n + 1
+ * @returns {number[]}
+ */
+export function transitionPositions(latentFrames, contextFrames) {
+  const tail = clipPositions(EXTEND, latentFrames, contextFrames);
+  const head = clipPositions(PREPEND, latentFrames, contextFrames);
+  const given = [...tail, ...head];
+  if (tail[tail.length - 1] >= head[0] - 1) {
+    throw new PusaError(
+      `context_frames is ${contextFrames} at both ends, which leaves nothing to generate between them in a video of ` +
+        `${videoLength(latentFrames)} frames. Use fewer, or a length of ${videoLength(given.length + 1)} or more.`,
+    );
+  }
+  return given;
+}
+
+/**
+ * Latent frames at which a still loop shows its picture.
+ * @param {number} latentFrames of the video
+ * @returns {number[]}
+ */
+export function stillPositions(latentFrames) {
+  if (latentFrames < 3) {
+    throw new PusaError(
+      `A still loop needs something between its ends; ${latentFrames} latent frames leave nothing. Use a length of 9 or more.`,
+    );
+  }
+  return [0, latentFrames - 1];
+}
+
+/**
+ * Refuses the texts that a task does not use.
+ * @param {string} task "extend" or "prepend"
+ * @param {string} positions
+ * @param {string} sources source_positions
+ */
+export function refuseTexts(task, positions, sources) {
+  refuse("positions", positions, task, "complete or custom");
+  refuse("source_positions", sources, task, CUSTOM);
+}
+
+/**
+ * Refuses frames of the clip that do not fit the positions they go to.
+ * @param {string} task "complete" or "custom"
+ * @param {number} count number of positions
+ * @param {string} sources source_positions
+ */
+export function checkSources(task, count, sources) {
+  if (task === COMPLETE) {
+    refuse("source_positions", sources, task, CUSTOM);
+    return;
+  }
+  if (!sources.trim()) {
+    throw new PusaError('source_positions is empty. For custom write latent frames of the clip, such as "0, 1, -1".');
+  }
+  const given = parsePositions(sources).length;
+  if (given !== count) {
+    throw new PusaError(`${given} source_positions for ${count} positions. Write exactly one source for each position.`);
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} typed
+ * @param {string} task
+ * @param {string} other tasks that use it
+ */
+function refuse(name, typed, task, other) {
+  if (!typed.trim()) return;
+  throw new PusaError(`${name} is ${quoted(typed)}, but ${task} finds it by itself. Clear ${name}, or choose ${other} as the task.`);
 }
 
 /**

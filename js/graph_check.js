@@ -1,4 +1,5 @@
 // What can be told of a graph from its nodes' settings alone, before anything runs.
+import { INJECTORS } from "./run_reading.js";
 import { classOf, sourceOf, valueOf } from "./wires.js";
 
 /** @typedef {import("./wires.js").Node} Node */
@@ -7,7 +8,6 @@ const NEVER = 2;
 const BYPASSED = 4;
 /** Pictures per second that Wan makes. */
 const FRAME_RATE = 16;
-const INJECTORS = ["PusaConditionFrames", "PusaConditionVideo", "PusaKeyframes"];
 const FRAME_AWARE = ["PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo"];
 
 /**

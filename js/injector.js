@@ -1,9 +1,10 @@
 // One injector node and its timeline: what the node holds goes into the picture, what the user does goes into its texts.
-import { CUSTOM, EXTEND, PREPEND, clipPositions } from "./clip_positions.js";
-import { LATENT_FRAME, PusaError, quoted } from "./latent_frames.js";
-import { VIDEO_INJECTOR, findSampler, readFps, readLatent, readPictures, readRun } from "./run_reading.js";
+import { checkClip, isFixed, isPaired, kindOf, picturesOf, text, unitOf, unknownInput } from "./injector_kinds.js";
+import { LATENT_FRAME, PusaError } from "./latent_frames.js";
+import { FRAMES_INJECTOR, VIDEO_INJECTOR, findSampler, readFps, readLatent, readRun } from "./run_reading.js";
 import { PRESETS, frameMultipliers, readFixed, readTimeline } from "./timeline_model.js";
-import { classOf, isLinked, valueOf } from "./wires.js";
+import { classOf, isLinked } from "./wires.js";
+import { word } from "./words.js";
 
 /** @typedef {import("./wires.js").Node} Node */
 /** @typedef {import("./timeline_model.js").Timeline} Timeline */
@@ -15,7 +16,8 @@ import { classOf, isLinked, valueOf } from "./wires.js";
  * @returns {Texts}
  */
 export function readTexts(node) {
-  return { positions: text(valueOf(node, "positions")), noiseMultipliers: text(valueOf(node, "noise_multipliers")) };
+  const { positions } = kindOf(node);
+  return { positions: positions ? text(node, positions) : "", noiseMultipliers: text(node, "noise_multipliers") };
 }
 
 /**
@@ -25,26 +27,17 @@ export function readTexts(node) {
  * @returns {Timeline}
  */
 export function readInjector(node, latentFrames) {
+  const unknown = unknownInput(node);
+  if (unknown) {
+    const problem = `${unknown} comes from another node and is known once the graph runs.`;
+    return { handles: [], latentFrames, unit: LATENT_FRAME, problem, readable: false };
+  }
   const texts = readTexts(node);
-  for (const name of ["positions", "noise_multipliers"]) {
-    if (isLinked(node, name) && valueOf(node, name) === undefined) return unknown(name, latentFrames);
-  }
-  if (!isFixed(node)) {
-    const timeline = readTimeline(texts, latentFrames, String(valueOf(node, "position_unit") ?? LATENT_FRAME));
-    if (timeline.problem && classOf(node) === VIDEO_INJECTOR && !texts.positions.trim()) {
-      timeline.problem = `positions is empty. For ${valueOf(node, "task")} write the latent frames to give, such as "0, 1, -2, -1".`;
-    }
-    return timeline;
-  }
-  return readFixed(() => fixedPositions(node, texts, latentFrames), texts.noiseMultipliers, latentFrames);
-}
-
-/**
- * Whether the node's task decides where its frames go.
- * @param {Node} node
- */
-export function isFixed(node) {
-  return classOf(node) === VIDEO_INJECTOR && [EXTEND, PREPEND].includes(String(valueOf(node, "task")));
+  if (isFixed(node)) return readFixed(() => kindOf(node).places(node, latentFrames), texts.noiseMultipliers, latentFrames);
+  const timeline = readTimeline(texts, latentFrames, unitOf(node));
+  const isEmpty = !texts.positions.trim();
+  if (isEmpty || !timeline.problem) timeline.problem = refusal(() => checkClip(node, timeline.handles.length)) ?? timeline.problem;
+  return timeline;
 }
 
 /**
@@ -53,11 +46,10 @@ export function isFixed(node) {
  * @returns {{movable: boolean, liftable: boolean, countable: boolean}} along time, up and down, by number
  */
 export function editable(node) {
-  const movable = !isLinked(node, "positions") && !isFixed(node);
+  const { positions } = kindOf(node);
+  const movable = positions !== null && !isLinked(node, positions) && !isFixed(node);
   const liftable = !isLinked(node, "noise_multipliers");
-  // "custom" pairs every position with a source position, which is a text of its own.
-  const paired = classOf(node) === VIDEO_INJECTOR && valueOf(node, "task") === CUSTOM;
-  return { movable, liftable, countable: movable && liftable && !paired };
+  return { movable, liftable, countable: movable && liftable && !isPaired(node) };
 }
 
 /**
@@ -70,9 +62,10 @@ export function fittingPresets(node, timeline) {
   const { liftable, countable } = editable(node);
   const names = Object.keys(PRESETS);
   if (!liftable || !timeline.readable) return [];
+  if (classOf(node) === FRAMES_INJECTOR) return countable ? names : [];
+  if (classOf(node) !== VIDEO_INJECTOR) return [];
   if (isFixed(node)) return timeline.handles.length === 4 ? names.filter((name) => name.startsWith("Extension")) : [];
-  if (classOf(node) === VIDEO_INJECTOR) return countable ? ["Completion"] : [];
-  return countable ? names : [];
+  return countable ? ["Completion"] : [];
 }
 
 /**
@@ -87,7 +80,7 @@ export function readSurroundings(node) {
   const others = [...before, ...after].flatMap((each) =>
     readInjector(each, latentFrames).handles.map(({ frame, multiplier }) => ({ frame, multiplier, title: each.title ?? classOf(each) })),
   );
-  const pictures = classOf(node) === VIDEO_INJECTOR ? null : readPictures(node);
+  const pictures = picturesOf(node);
   return {
     timeline,
     others,
@@ -97,7 +90,7 @@ export function readSurroundings(node) {
     run: readRun(sampler?.node ?? null),
     multipliers: frameMultipliers(chain.flatMap(({ handles }) => handles), latentFrames),
     notes: notes(node, timeline, pictures),
-    texts: readTexts(node),
+    typed: typed(node),
     ...editable(node),
   };
 }
@@ -105,53 +98,44 @@ export function readSurroundings(node) {
 /**
  * @param {Node} node
  * @param {Timeline} timeline
- * @param {ReturnType<typeof readPictures>} pictures
+ * @param {ReturnType<typeof picturesOf>} pictures
  */
 function notes(node, timeline, pictures) {
-  const found = [];
-  if (isLinked(node, "positions")) found.push("The positions come from another node.");
-  if (isLinked(node, "noise_multipliers")) found.push("The multipliers come from another node.");
+  const found = textNames(node)
+    .filter((name) => isLinked(node, name))
+    .map((name) => word("{name} comes from another node.", { name }));
   const given = timeline.handles.length;
   if (timeline.readable && pictures?.length && pictures.length !== given) {
-    found.push(`${pictures.length} ${pictures.length === 1 ? "picture" : "pictures"} for ${given} positions: the node needs one each.`);
+    found.push(word("Pictures: {pictures}, positions: {positions}. The node needs one each.", { pictures: pictures.length, positions: given }));
   }
   return found;
 }
 
 /**
+ * What the user typed, a line for each text.
  * @param {Node} node
- * @param {Texts} texts
- * @param {number} latentFrames
  */
-function fixedPositions(node, texts, latentFrames) {
-  const task = String(valueOf(node, "task"));
-  refuseText("positions", texts.positions, task, "complete or custom");
-  refuseText("source_positions", text(valueOf(node, "source_positions")), task, CUSTOM);
-  return clipPositions(task, latentFrames, Number(valueOf(node, "context_frames")));
+function typed(node) {
+  return textNames(node).map((name) => `${name}: ${text(node, name)}`).join("\n");
+}
+
+/** @param {Node} node */
+function textNames(node) {
+  const { positions } = kindOf(node);
+  return positions ? [positions, "noise_multipliers"] : ["noise_multipliers"];
 }
 
 /**
- * @param {string} name
- * @param {string} typed
- * @param {string} task
- * @param {string} other tasks that use it
+ * The sentence that an act refuses with.
+ * @param {() => void} act
+ * @returns {string | null}
  */
-function refuseText(name, typed, task, other) {
-  if (!typed.trim()) return;
-  throw new PusaError(`${name} is ${quoted(typed)}, but ${task} finds it by itself. Clear ${name}, or choose ${other} as the task.`);
-}
-
-/**
- * @param {string} name
- * @param {number} latentFrames
- * @returns {Timeline}
- */
-function unknown(name, latentFrames) {
-  const problem = `${name} comes from another node and is known once the graph runs.`;
-  return { handles: [], latentFrames, unit: LATENT_FRAME, problem, readable: false };
-}
-
-/** @param {unknown} value */
-function text(value) {
-  return value === undefined || value === null ? "" : String(value);
+function refusal(act) {
+  try {
+    act();
+    return null;
+  } catch (error) {
+    if (error instanceof PusaError) return error.message;
+    throw error;
+  }
 }

@@ -128,24 +128,46 @@ export function isRamp(text) {
   return found.length === 1 && found[0].includes("..");
 }
 
+/**
+ * Number of entries in a list as typed; a ramp and a single value count as one.
+ * @param {string} text
+ */
+export function listLength(text) {
+  return split(text).length;
+}
+
 /** @param {string} entry */
 function multiplier(entry) {
-  const typed = entry.trim();
-  if (/^[+-]?(nan|inf|infinity)$/i.test(typed)) throw outsideRange(typed.toLowerCase());
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(typed)) {
+  const value = numberOf(entry);
+  if (value === null) {
     throw new PusaError(
-      `${quoted(typed)} in noise_multipliers is not a number. Write values from 0 to 1 with commas between them, ` +
+      `${quoted(entry.trim())} in noise_multipliers is not a number. Write values from 0 to 1 with commas between them, ` +
         "such as 0.2, 0.5, or a ramp such as 0..0.2.",
     );
   }
-  const value = Number(typed);
-  if (value < 0 || value > 1) throw outsideRange(Number.isInteger(value) ? `${value}.0` : String(value));
+  if (!(value >= 0 && value <= 1)) throw new PusaError(`noise_multiplier is ${written(value)}; use 0 (kept clean) to 1 (free).`);
   return value;
 }
 
-/** @param {string} value */
-function outsideRange(value) {
-  return new PusaError(`noise_multiplier is ${value}; use 0 (kept clean) to 1 (free).`);
+/**
+ * A typed number as Python reads it.
+ * @param {string} text
+ * @returns {number | null} null where it is none
+ */
+export function numberOf(text) {
+  const typed = text.trim().toLowerCase();
+  const named = /^([+-]?)(nan|inf|infinity)$/.exec(typed);
+  if (named) return named[2] === "nan" ? NaN : named[1] === "-" ? -Infinity : Infinity;
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(typed) ? Number(typed) : null;
+}
+
+/**
+ * A number as Python writes it.
+ * @param {number} value
+ */
+function written(value) {
+  if (Number.isInteger(value)) return `${value}.0`;
+  return Number.isFinite(value) ? String(value) : String(value).toLowerCase().replace("infinity", "inf");
 }
 
 /**

@@ -14,13 +14,18 @@ import { classOf, sourceOf, targetsOf, valueOf } from "./wires.js";
 
 export const FRAMES_INJECTOR = "PusaConditionFrames";
 export const VIDEO_INJECTOR = "PusaConditionVideo";
+export const KEYFRAMES = "PusaKeyframes";
+export const TRANSITION = "PusaTransition";
+export const LOOP = "PusaLoopConditions";
+/** Nodes that give frames to a latent. */
+export const INJECTORS = [FRAMES_INJECTOR, VIDEO_INJECTOR, KEYFRAMES, TRANSITION, LOOP];
 const DEFAULT_LATENT_FRAMES = 21;
 const IMAGE_PASSERS = ["ImageScale", "ImageScaleBy", "ImageScaleToTotalPixels", "ImageScaleToMaxDimension", "ResizeAndPadImage", "ImageCrop", "ImageSharpen", "ImageBlur"];
 const IMAGE_JOINERS = ["ImageBatch", "BatchImagesNode"];
 
 /** @param {Node} node */
 export function isInjector(node) {
-  return classOf(node) === FRAMES_INJECTOR || classOf(node) === VIDEO_INJECTOR;
+  return INJECTORS.includes(classOf(node));
 }
 
 /**

@@ -1,10 +1,11 @@
-// The extension that gives both injectors their noise timeline, as a companion to their plain text inputs.
+// The extension that gives the injectors their noise timeline, as a companion to their plain inputs.
 import { api } from "/scripts/api.js";
 import { app } from "/scripts/app.js";
 import { chain } from "./chain.js";
 import { make } from "./dom.js";
-import { remember, write } from "./graph_building.js";
-import { editable, fittingPresets, isFixed, readInjector, readSurroundings, readTexts } from "./injector.js";
+import { remember, tell, write } from "./graph_building.js";
+import { editable, fittingPresets, readInjector, readSurroundings, readTexts } from "./injector.js";
+import { isFixed, kindOf } from "./injector_kinds.js";
 import { addPicture } from "./picture_drop.js";
 import { isInjector, readLatent } from "./run_reading.js";
 import { DEFAULT_MULTIPLIER, DEFAULT_PRESET, settings } from "./settings.js";
@@ -55,12 +56,12 @@ class InjectorTimeline {
   refresh() {
     if (!this.node.graph) return;
     const { pictures, ...surroundings } = readSurroundings(this.node);
-    const { timeline, movable, liftable, countable } = surroundings;
+    const { timeline } = surroundings;
     const thumbnails = (pictures ?? []).map((picture) => (picture?.filename ? address(picture) : null));
     const presets = fittingPresets(this.node, timeline);
     const name = presetOf(timeline);
     const preset = name !== null && presets.includes(name) ? name : null;
-    const picture = { ...surroundings, movable, liftable, countable, thumbnails, presets, preset };
+    const picture = { ...surroundings, thumbnails, presets, preset };
     const shown = JSON.stringify(picture);
     if (shown !== this.shown) {
       this.shown = shown;
@@ -95,7 +96,8 @@ class InjectorTimeline {
     if (!timeline.readable) return;
     const after = change(readTexts(this.node), timeline);
     const { movable, liftable } = editable(this.node);
-    if (movable) write(this.node, "positions", after.positions);
+    const { positions } = kindOf(this.node);
+    if (movable && positions) write(this.node, positions, after.positions);
     if (liftable) write(this.node, "noise_multipliers", after.noiseMultipliers);
     this.refresh();
     if (isWhole) remember();
@@ -144,7 +146,10 @@ class InjectorTimeline {
    */
   async drop(file, frame) {
     const timeline = this.timeline();
-    if (!timeline.readable || !editable(this.node).countable) return;
+    if (!timeline.readable || !editable(this.node).countable) {
+      tell("A picture can be dropped where the places are typed: here they follow from other inputs. Connect it to the node instead.");
+      return;
+    }
     const texts = await addPicture(this.node, file, timeline, frame, defaultMultiplier());
     if (texts) this.edit(() => texts, true);
   }

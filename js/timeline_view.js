@@ -18,7 +18,8 @@ import { word } from "./words.js";
  * @property {boolean} liftable whether multipliers can be edited here
  * @property {string | null} preset name of the preset that is shown
  * @property {string[]} presets names on offer
- * @property {{positions: string, noiseMultipliers: string}} texts
+ * @property {boolean} countable whether conditions can be added and removed here
+ * @property {string} typed what the user typed, a line for each text
  */
 /**
  * @typedef {object} Actions What a user can do; each returns nothing, the owner shows the result.
@@ -129,10 +130,11 @@ export class TimelineView {
       options[i].value = presets.includes(name) ? name : "";
     });
     this.presets.value = preset ?? "";
-    const editable = timeline.readable && picture.movable && picture.liftable;
-    this.presets.disabled = !editable;
-    this.addButton.disabled = !editable || timeline.handles.length >= timeline.latentFrames;
-    this.removeButton.disabled = !editable || timeline.handles.length < 2;
+    const countable = timeline.readable && picture.countable;
+    this.presets.disabled = presets.length === 0;
+    this.presets.hidden = timeline.readable && presets.length === 0;
+    this.addButton.disabled = !countable || timeline.handles.length >= timeline.latentFrames;
+    this.removeButton.disabled = !countable || timeline.handles.length < 2;
     this.rampButton.disabled = !timeline.readable || !picture.liftable || timeline.handles.length < 2;
     const frames = videoLength(timeline.latentFrames);
     say(this.length, word(known ? "{frames} frames, {time}" : "if {frames} frames, {time}", { frames, time: seconds(frames, fps) }));
@@ -180,6 +182,7 @@ export class TimelineView {
       element.classList.toggle("pusa-selected", i === this.selected);
       element.classList.toggle("pusa-wrong", wrong);
       element.classList.toggle("pusa-fixed", !picture.movable && !picture.liftable);
+      element.classList.toggle("pusa-lifted-only", !picture.movable && picture.liftable);
       element.setAttribute("aria-label", word("Condition {number} of {count}", { number: i + 1, count: handles.length }));
       element.setAttribute("aria-valuenow", String(multiplier));
       element.setAttribute("aria-valuetext", this.describe(i, picture));
@@ -238,11 +241,10 @@ export class TimelineView {
   }
 
   /** @param {Picture} picture */
-  showSteps({ timeline, run, multipliers, texts }) {
+  showSteps({ timeline, run, multipliers, typed }) {
     const stopped = timeline.problem !== null;
     this.element.classList.toggle("pusa-stopped", stopped);
-    const typed = timeline.readable ? "" : `\npositions: ${texts.positions}\nnoise_multipliers: ${texts.noiseMultipliers}`;
-    say(this.problem, stopped ? `${timeline.problem}${typed}` : "");
+    say(this.problem, stopped ? `${timeline.problem}${timeline.readable ? "" : `\n${typed}`}` : "");
     if (stopped) return;
     const { sigmas, highSteps } = run;
     const count = sigmas.length - 1;

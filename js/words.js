@@ -46,6 +46,8 @@ const WORDS = {
   "The high-noise expert sees them all.": { zh: "全部由高噪声专家处理。", ja: "すべて高ノイズ専門家が処理します。" },
   "The high-noise expert sees step 1, the low-noise expert the rest.": { zh: "高噪声专家处理第 1 步,其余由低噪声专家处理。", ja: "ステップ 1 は高ノイズ専門家、残りは低ノイズ専門家が処理します。" },
   "The high-noise expert sees steps 1 to {last}, the low-noise expert the rest.": { zh: "高噪声专家处理第 1 至 {last} 步,其余由低噪声专家处理。", ja: "ステップ 1 から {last} は高ノイズ専門家、残りは低ノイズ専門家が処理します。" },
+  "{name} comes from another node.": { zh: "{name} 来自另一个节点。", ja: "{name} は別のノードから来ています。" },
+  "Pictures: {pictures}, positions: {positions}. The node needs one each.": { zh: "图片 {pictures} 张,位置 {positions} 个:两者数量须一致。", ja: "画像 {pictures} 枚、位置 {positions} 個。同じ数が必要です。" },
   "Timesteps of {count} steps for {frames} latent frames. {experts}": { zh: "{count} 步、{frames} 个潜空间帧的时间步。{experts}", ja: "{count} ステップ、潜在フレーム {frames} 個のタイムステップ。{experts}" },
 };
 

@@ -16,7 +16,14 @@ from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES
-from ..pusa_core.loop import decode_loop, decode_still_loop, rolled_back, rolled_order, step_of
+from ..pusa_core.loop import (
+    decode_loop,
+    decode_still_loop,
+    rolled_back,
+    rolled_order,
+    step_of,
+    still_positions,
+)
 from .clips import (
     CLIP_TYPES,
     CONTEXT_TOOLTIP,
@@ -131,13 +138,10 @@ class PusaLoopConditions(io.ComfyNode):
             raise PusaError(
                 f"{len(video)} pictures came in for a still loop. Give one picture, or choose clip as the kind."
             )
-        if frames < 3:
-            raise PusaError(
-                f"A still loop needs something between its ends; {frames} latent frames leave nothing. Use a length of 9 or more."
-            )
+        positions = still_positions(frames)
         both_ends = fit(clip.head(1, None)).expand(2, -1, -1, -1)
         multipliers = parse_multipliers(noise_multipliers, 2)
-        conditions = picture_conditions(vae, both_ends, (0, frames - 1), multipliers, encode)
+        conditions = picture_conditions(vae, both_ends, positions, multipliers, encode)
         return io.NodeOutput(placed(latent, conditions))
 
 

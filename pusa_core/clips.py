@@ -117,6 +117,18 @@ def plan_head(latent_frames: int, context_frames: int) -> ClipPlan:
     return ClipPlan(HEAD, context_frames, lead_in_before(targets[0] - 1), tuple(range(1, count + 1)), targets)
 
 
+def plan_transition(latent_frames: int, context_frames: int) -> tuple[ClipPlan, ClipPlan]:
+    """The first clip's last context_frames (4n + 1) at the start of the video, the second's first ones at its end."""
+    tail, head = plan_tail(latent_frames, context_frames), plan_head(latent_frames, context_frames)
+    if tail.positions[-1] >= head.positions[0] - 1:
+        given = len(tail.positions) + len(head.positions)
+        raise PusaError(
+            f"context_frames is {context_frames} at both ends, which leaves nothing to generate between them in a video of "
+            f"{video_length(latent_frames)} frames. Use fewer, or a length of {video_length(given + 1)} or more."
+        )
+    return tail, head
+
+
 def check_context(context_frames: int, latent_frames: int) -> int:
     """context_frames itself, if it is 4n + 1 and leaves something to generate."""
     longest = video_length(max(1, latent_frames - 1))
@@ -163,13 +175,8 @@ def transition_conditions(
     Pusa V0.5's transition script does, the first halves of a video's length of both clips are joined and encoded as one, and
     latent frame i of that is given at i, so the first clip's start is used instead of its end.
     """
-    tail, head = plan_tail(latent_frames, context_frames), plan_head(latent_frames, context_frames)
+    tail, head = plan_transition(latent_frames, context_frames)
     positions = tail.positions + head.positions
-    if tail.positions[-1] >= head.positions[0] - 1:
-        raise PusaError(
-            f"context_frames is {context_frames} at both ends, which leaves nothing to generate between them in a video of "
-            f"{video_length(latent_frames)} frames. Use fewer, or a length of {video_length(len(positions) + 1)} or more."
-        )
     multipliers = parse_multipliers(noise_multipliers, len(positions))
     if reference_semantics:
         length = video_length(latent_frames)

@@ -20,6 +20,15 @@ STILL_GROUP = STRIDE
 """Pixel frames at the end of a still-to-still video that show the still again, all of its last latent frame."""
 
 
+def still_positions(latent_frames: int) -> tuple[int, int]:
+    """The first and the last of `latent_frames`, where a still loop shows its picture."""
+    if latent_frames < 3:
+        raise PusaError(
+            f"A still loop needs something between its ends; {latent_frames} latent frames leave nothing. Use a length of 9 or more."
+        )
+    return 0, latent_frames - 1
+
+
 def rolled_order(latent_frames: int, step: Tensor, roll_per_step: int) -> Tensor:
     """Which latent frame the model sees at each place in a step: frame (place + step * roll_per_step) mod F.
 

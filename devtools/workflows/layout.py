@@ -11,7 +11,13 @@ GAP_X, GAP_Y = 40, 26
 GROUP_PAD, GROUP_HEAD, GROUP_GAP = 20, 50, 40
 DEFAULT_WIDTH = 320
 TIMELINE_WIDTH, TIMELINE_HEIGHT = 460, 330  # js/timeline.js: WIDTH, and VIEW_HEIGHT with its margins
-TIMELINES = ("PusaConditionFrames", "PusaConditionVideo")
+TIMELINES = (
+    "PusaConditionFrames",
+    "PusaConditionVideo",
+    "PusaKeyframes",
+    "PusaTransition",
+    "PusaLoopConditions",
+)
 WIDTHS = {
     "UNETLoader": 420,
     "PusaFolder": 400,
@@ -24,8 +30,8 @@ WIDTHS = {
 SIZES = {  # nodes whose size their rows do not tell: text boxes, pictures, players
     "CLIPTextEncode": (420, 170),
     "PusaDemoTextEncode": (420, 170),
-    "LoadImage": (320, 330),
-    "LoadVideo": (320, 330),
+    "LoadImage": (320, 394),  # Nodes 2.0 shows it this high with its picture, and Load Video with its clip
+    "LoadVideo": (320, 394),
     "SaveVideo": (520, 480),
     "PreviewImage": (520, 380),
     "PreviewAny": (520, 180),

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { PATIENCE, load, openComfy, startBrowser, startServer } from "./comfy_page.js";
+import { PATIENCE, load, openComfy, settle, startBrowser, startServer } from "./comfy_page.js";
 import { saved } from "./timeline_page.js";
 
 const FOLDERS = { template: new URL("../../workflows/", import.meta.url), demo: new URL("../../demo/workflows/", import.meta.url) };
+
+/** Pixels that rounding may take. */
+const ROUNDING = 1;
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */
 let server;
@@ -49,9 +52,36 @@ async function missingModels(workflow) {
   return missing.sort();
 }
 
+/**
+ * Pairs of nodes that lie over one another, once their pictures and players are there.
+ * @param {import("playwright-core").Page} page
+ * @returns {Promise<string[]>}
+ */
+async function overlaps(page) {
+  await page.waitForFunction(() => [...document.images].every(({ complete }) => complete), null);
+  await settle(page);
+  return page.evaluate((rounding) => {
+    const { canvas, graph } = window.app;
+    const { scale } = canvas.ds;
+    const boxes = graph.nodes.map((/** @type {any} */ node) => {
+      const drawn = document.querySelector(`.lg-node[data-node-id="${node.id}"]`)?.getBoundingClientRect();
+      const [left, top, width, height] = node.boundingRect;
+      const box = drawn ? { left: drawn.left / scale, top: drawn.top / scale, right: drawn.right / scale, bottom: drawn.bottom / scale } : { left, top, right: left + width, bottom: top + height };
+      return { name: `${node.type} ${node.id}`, ...box };
+    });
+    return boxes.flatMap((/** @type {any} */ one, /** @type {number} */ i) =>
+      boxes.slice(i + 1).flatMap((/** @type {any} */ other) => {
+        const wide = Math.min(one.right, other.right) - Math.max(one.left, other.left);
+        const high = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
+        return wide > rounding && high > rounding ? [`${one.name} and ${other.name}, ${Math.round(wide)} x ${Math.round(high)}`] : [];
+      }),
+    );
+  }, ROUNDING);
+}
+
 for (const vue of [false, true]) {
   describe(`workflows in ${vue ? "Nodes 2.0" : "the classic renderer"}`, () => {
-    test("each loads unchanged, without a console error or a missing node, and names the model files that are missing", async (context) => {
+    test("each loads unchanged, without a console error, a missing node or an overlap, and names the model files that are missing", async (context) => {
       const { page, errors } = await openComfy(browser.context, server.url, { "Comfy.VueNodes.Enabled": vue, "Comfy.Workflow.ShowMissingModelsWarning": true });
       for (const [kind, folder] of Object.entries(FOLDERS)) {
         for (const name of workflowsIn(folder)) {
@@ -71,6 +101,7 @@ for (const vue of [false, true]) {
               await page.keyboard.press("Escape");
               await page.waitForTimeout(150);
             }
+            assert.deepEqual(await overlaps(page), [], "nodes overlap");
             const graph = await saved(page);
             for (const node of workflow.nodes) {
               const loaded = graph.nodes.find((/** @type {any} */ each) => each.id === node.id);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { clipPositions } from "../../js/clip_positions.js";
+import { readInjector } from "../../js/injector.js";
+import { keyframePositions } from "../../js/keyframe_positions.js";
 import * as frames from "../../js/latent_frames.js";
 import { flowSigmas, frameTimesteps, highNoiseSteps } from "../../js/schedule.js";
 import { pythonValues } from "./python.js";
@@ -18,6 +19,18 @@ function outcome(act) {
     if (error instanceof frames.PusaError) return { error: error.message };
     throw error;
   }
+}
+
+/**
+ * Where an injector's timeline draws its frames, or the sentence it shows.
+ * @param {string} comfyClass
+ * @param {Record<string, unknown>} values of its widgets
+ * @param {number} latentFrames
+ */
+function placed(comfyClass, values, latentFrames) {
+  const widgets = Object.entries({ ...values, noise_multipliers: "0.2" }).map(([name, value]) => ({ name, value }));
+  const { handles, problem } = readInjector({ id: 1, comfyClass, widgets }, latentFrames);
+  return problem === null ? { value: handles.map(({ frame }) => frame) } : { error: problem };
 }
 
 /**
@@ -69,9 +82,26 @@ describe("the browser says what pusa_core says", () => {
     }
   });
 
-  test("about where a clip goes", () => {
-    for (const [[task, count, context], expected] of said.clips) {
-      assert.deepEqual(outcome(() => clipPositions(task, count, context)), expected);
+  test("about where a clip goes, in every task", () => {
+    for (const [[task, count, context_frames, positions, source_positions], expected] of said.clips) {
+      assert.deepEqual(placed("PusaConditionVideo", { task, context_frames, positions, source_positions }, count), expected);
+    }
+  });
+
+  test("about the two ends of a transition, and of a loop from a clip", () => {
+    for (const [[count, context_frames], expected] of said.transitions) {
+      assert.deepEqual(placed("PusaTransition", { context_frames }, count), expected);
+      assert.deepEqual(placed("PusaLoopConditions", { kind: "clip", context_frames }, count), expected);
+    }
+  });
+
+  test("about the two ends of a loop from a still", () => {
+    for (const [count, expected] of said.stills) assert.deepEqual(placed("PusaLoopConditions", { kind: "still", context_frames: 13 }, count), expected);
+  });
+
+  test("about where keyframes go, in every spacing", () => {
+    for (const [[pictures, count, spacing, times, fps], expected] of said.keyframes) {
+      assert.deepEqual(outcome(() => keyframePositions(pictures, count, spacing, times, fps)), expected, `${pictures} pictures, ${count}, ${spacing}, "${times}"`);
     }
   });
 });

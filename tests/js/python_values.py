@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-from pusa_core import clips, experts, frames, schedule
+from pusa_core import clips, experts, frames, keyframes, loop, schedule
 from pusa_core.errors import PusaError
 
 LENGTHS = [1, 2, 4, 5, 8, 33, 80, 81, 121]
@@ -49,11 +49,52 @@ MULTIPLIER_TEXTS = [
 ]
 POSITIONS = [-82, -81, -22, -21, -1, 0, 1, 4, 20, 21, 80, 81]
 SCHEDULES = [(4, 5.0, 1.0), (30, 5.0, 1.0), (10, 3.0, 0.6), (1, 1.0, 1.0), (7, 8.0, 0.35)]
-CONTEXTS = [
-    (task, latent_frames, context)
-    for task in ("extend", "prepend")
-    for latent_frames in (1, 3, 21)
-    for context in (1, 5, 12, 13, 14, 81)
+CONTEXTS = [1, 5, 12, 13, 14, 33, 37, 41, 81]
+LATENT_FRAMES = [1, 2, 3, 8, 9, 21]
+CLIP_TEXTS = [
+    ("", ""),
+    ("0, -1", ""),
+    ("", "0"),
+    ("0, -1", "0"),
+    ("0, -1", "3, -2"),
+    ("0, 30", ""),
+    ("x", "0"),
+    ("0", "y"),
+    ("0", ","),
+]
+FIXED = (clips.EXTEND, clips.PREPEND)
+CLIPS = [
+    (task, latent_frames, context, *texts)
+    for task in clips.TASKS
+    for latent_frames in ((1, 3, 21) if task in FIXED else (3, 21))
+    for context in (CONTEXTS if task in FIXED else [13])
+    for texts in (CLIP_TEXTS if context == 13 else CLIP_TEXTS[:1])
+]
+TIMES = [
+    "",
+    " ",
+    "0",
+    "0, -1",
+    "0;2.5;5",
+    "0, 4, 80",
+    "0, 1, 20",
+    "0, 5.03",
+    "5.04",
+    "1e-5, x",
+    "-1",
+    "nan",
+    "inf",
+    "-inf",
+    "1e9",
+    "0,",
+    "0, 4.96875",
+]
+KEYFRAMES = [
+    (count, latent_frames, spacing, times, fps)
+    for spacing in keyframes.SPACINGS
+    for times in TIMES
+    for count in (1, 2, 3, 9, 30)
+    for latent_frames, fps in ((1, 16.0), (21, 16.0), (21, 23.976))
 ]
 
 
@@ -71,6 +112,15 @@ def step_table(steps, shift, denoise):
     table = schedule.frame_sigmas(sigmas, torch.tensor([0.0, 0.2, 0.5, 1.0]))[:-1] * schedule.TIMESTEPS
     high = [len(experts.split_sigmas(sigmas, boundary)[0]) - 1 for boundary in (0.0, 0.625, 0.875, 0.9, 1.0)]
     return {"sigmas": sigmas.tolist(), "timesteps": table.tolist(), "high": high}
+
+
+def transition_positions(latent_frames, context_frames):
+    """Latent frames that a transition is given."""
+    return [
+        position
+        for plan in clips.plan_transition(latent_frames, context_frames)
+        for position in plan.positions
+    ]
 
 
 print(
@@ -94,9 +144,14 @@ print(
                 for unit in frames.POSITION_UNITS
             ],
             "schedules": [[arguments, step_table(*arguments)] for arguments in SCHEDULES],
-            "clips": [
-                [case, said(lambda *c: list(clips.plan_clip(*c).positions), *case)] for case in CONTEXTS
+            "clips": [[case, said(lambda *c: list(clips.plan_clip(*c).positions), *case)] for case in CLIPS],
+            "transitions": [
+                [[n, context], said(transition_positions, n, context)]
+                for n in LATENT_FRAMES
+                for context in CONTEXTS
             ],
+            "stills": [[n, said(loop.still_positions, n)] for n in LATENT_FRAMES],
+            "keyframes": [[case, said(keyframes.keyframe_positions, *case)] for case in KEYFRAMES],
         }
     )
 )

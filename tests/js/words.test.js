@@ -6,7 +6,7 @@ import { speak, translated, word } from "../../js/words.js";
 
 afterEach(() => speak("en"));
 
-const view = readFileSync(new URL("../../js/timeline_view.js", import.meta.url), "utf8");
+const view = ["timeline_view.js", "injector.js"].map((name) => readFileSync(new URL(`../../js/${name}`, import.meta.url), "utf8")).join("");
 
 test("every text of the timeline has a translation in each language, with the same places to fill in", () => {
   const used = [...view.matchAll(/word\((?:[^"()]*\? )?"([^"]+)"(?: : "([^"]+)")?/g)].flatMap(([, one, other]) => (other ? [one, other] : [one]));
