@@ -172,7 +172,10 @@ def with_room_for_the_cache(
     run = (model_options or {}).get("transformer_options", {}).get(MEMORY)
     if run is not None:
         without = model.model.memory_required([1, *noise_shape[1:]])
-        noise_shape = [noise_shape[0] * (1 + run.bytes_kept(model.model, noise_shape) / without), *noise_shape[1:]]
+        noise_shape = [
+            noise_shape[0] * (1 + run.bytes_kept(model.model, noise_shape) / without),
+            *noise_shape[1:],
+        ]
     return executor(model, noise_shape, conds, model_options=model_options, **kwargs)
 
 

@@ -187,7 +187,9 @@ def test_comfyui_is_told_what_the_cache_will_keep(load_tiny_wan, monkeypatch, cf
         return out
 
     def model():
-        return load_tiny_wan() if expert == "one" else switch_experts(load_tiny_wan(0), load_tiny_wan(1), 0.875)
+        return (
+            load_tiny_wan() if expert == "one" else switch_experts(load_tiny_wan(0), load_tiny_wan(1), 0.875)
+        )
 
     latent = video_latent(EXTENSION)
     with monkeypatch.context() as patch:
