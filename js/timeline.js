@@ -40,7 +40,7 @@ class InjectorTimeline {
     this.view = new TimelineView({
       place: (index, frame, multiplier) => this.edit((texts, timeline) => this.placed(texts, timeline, index, frame, multiplier)),
       add: (frame, multiplier) => this.add(frame, multiplier),
-      remove: (index) => this.edit((texts, timeline) => removeHandle(texts, timeline, index), true),
+      remove: (index) => this.remove(index),
       ramp: () => this.edit(ramp, true),
       preset: (name) => this.edit((texts, { unit }) => this.preset(texts, name, unit), true),
       done: remember,
@@ -128,6 +128,11 @@ class InjectorTimeline {
       return addHandle(texts, timeline, target, multiplier ?? defaultMultiplier());
     }, true);
     this.view.focus(this.timeline().handles.length - 1);
+  }
+
+  /** @param {number} index */
+  remove(index) {
+    if (editable(this.node).countable) this.edit((texts, timeline) => removeHandle(texts, timeline, index), true);
   }
 
   /**
