@@ -89,11 +89,13 @@ class DiffOnDisk(WeightAdapterBase):
 
 
 def parameter_shapes(model: Any) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the diffusion model's parameters, Wan's own names. Copies no weights."""
+    """Names and shapes of the diffusion model's parameters, Wan's own names. Copies no weights.
+
+    Not from its state dict: GGUF loaders put packed bytes there, whose shape is not the weight's.
+    """
+    wan = model.model.diffusion_model
     return {
-        name.removeprefix(DIT): tuple(tensor.shape)
-        for name, tensor in model.model.state_dict().items()
-        if name.startswith(DIT)
+        name: tuple(parameter.shape) for name, parameter in wan.named_parameters(remove_duplicate=False)
     }
 
 

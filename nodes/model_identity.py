@@ -11,20 +11,18 @@ from .comfy_hooks import experts_of
 def model_identity(model: Any) -> str:
     """A name of a MODEL's weights, LoRAs and options, the same in every session.
 
-    16 elements of every weight and LoRA are looked at, so loading a 14B model takes far longer than this. Weights come from
-    get_key_patches, which gives the originals also while LoRAs are merged into them.
+    16 elements of every weight and LoRA are looked at, so loading a 14B model takes far longer than this.
     """
     switch = experts_of(model)
     experts = [] if switch is None else [
         model_identity(switch.low), switch.boundary, switch.high_cfg, switch.low_cfg
     ]  # fmt: skip
-    weights = {key: _plain(entries) for key, entries in model.get_key_patches("diffusion_model.").items()}
     wrappers = {
         kind: [str(key) for key, added in keyed.items() if added] for kind, keyed in model.wrappers.items()
     }
     return digest(
         [
-            weights,
+            _original_weights(model),
             model.model_options,
             model.object_patches,
             wrappers,
@@ -41,7 +39,16 @@ def vae_identity(vae: Any) -> str:
     return digest(vae if model is None else model.state_dict(), sampled=True)
 
 
-def _plain(entries: list[Any]) -> list[Any]:
-    """The weight itself, which comes as (weight, conversion), and its patches."""
-    weight, *patches = entries
-    return [weight[0] if isinstance(weight, tuple) else weight, *patches]
+def _original_weights(model: Any) -> dict[str, list[Any]]:
+    """The weights as loaded, each with its patches, also while LoRAs are merged into them.
+
+    As ModelPatcher.get_key_patches, which goes by the state dict: GGUF loaders put names there that no weight has.
+    """
+    weights = {}
+    for name, parameter in model.model.named_parameters(remove_duplicate=False):
+        if name.startswith("diffusion_model."):
+            merged, hooked = model.backup.get(name), model.hook_backup.get(name)
+            original = parameter if merged is None else merged.weight
+            original = original if hooked is None else hooked[0]
+            weights[name] = [original, *model.patches.get(name, ())]
+    return weights

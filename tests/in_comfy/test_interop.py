@@ -1,12 +1,16 @@
-"""Beside packs that take the forward over: sequence parallelism that splits tokens but not timesteps is refused, not run."""
+"""Beside packs that take the forward or the weights over, with doubles of how they do it (docs/COMPOSITION.md: the packs)."""
 
 from types import MethodType
 
 import comfy.ldm.wan.model
+import comfy.sd
 import pytest
 import torch
 
+from comfyui_pusa.nodes.lora_patches import parameter_shapes
+from comfyui_pusa.nodes.model_identity import model_identity
 from comfyui_pusa.pusa_core.errors import PusaError
+from support import composition, tiny_wan
 from support.comfy_runs import ksampler, video_latent
 from support.composition import vectorized
 
@@ -83,3 +87,21 @@ def test_the_same_split_runs_where_all_frames_share_one_timestep(load_tiny_wan):
     latent = video_latent((1.0,) * 5)
     model = with_forward(load_tiny_wan(), split_over(2, splits_modulation=False))
     assert torch.isfinite(ksampler(vectorized(model, latent), latent)).all()
+
+
+def load_packed(seed: int):
+    """A MODEL as GGUF loaders make it: its state dict holds packed bytes, whose shape is not the weight's."""
+    options = {"custom_operations": composition.quantized_ops()}
+    return comfy.sd.load_diffusion_model_state_dict(tiny_wan.weights(seed), options)
+
+
+def test_a_pusa_lora_matches_every_layer_of_packed_weights(pack, tiny_lora_file, load_tiny_wan):
+    model = load_packed(10)
+    assert parameter_shapes(model) == parameter_shapes(load_tiny_wan())
+    loaded = pack["PusaLoraLoader"].execute(model=model, lora_name=tiny_lora_file(101))
+    assert "12 of 12 matched" in loaded.ui.as_dict()["text"][0]
+
+
+def test_packed_weights_have_an_identity_of_their_own():
+    assert model_identity(load_packed(10)) == model_identity(load_packed(10))
+    assert model_identity(load_packed(10)) != model_identity(load_packed(11))
