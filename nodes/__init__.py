@@ -13,6 +13,7 @@ from .keyframes import PusaKeyframes
 from .long_video import PusaLongVideo, PusaPromptTime
 from .loop import PusaLoopConditions, PusaLoopDecode, PusaLoopModel
 from .loras import PusaLightX2VLoader, PusaLoraLoader
+from .merge_loras import PusaMergeLoras
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
 from .stitch import PusaStitch
@@ -21,6 +22,7 @@ from .transition import PusaTransition
 NODES: list[type[io.ComfyNode]] = [
     PusaLoraLoader,
     PusaLightX2VLoader,
+    PusaMergeLoras,
     PusaMoESwitch,
     PusaConditionFrames,
     PusaConditionVideo,

@@ -13,7 +13,7 @@ from ..pusa_core.graph_settings import GraphSettings, read_graph
 from ..pusa_core.lora.experts import LoraFacts
 from .comfy_hooks import experts_of, multipliers_of, require_wan_t2v
 from .core_samplers import OFFERED, STOCHASTIC
-from .lora_patches import is_ours, lora_facts, parameter_shapes
+from .lora_patches import lora_facts, parameter_shapes, patches_of_others
 from .search_words import search_words
 
 
@@ -138,9 +138,7 @@ def model_facts(model: Any, loras_after_switch: tuple[LoraFacts, ...] = ()) -> M
         channels=model.get_model_object("latent_format").latent_channels,
         blocks=sum(name.endswith("self_attn.q.weight") and name.startswith("blocks.") for name in shapes),
         loras=(*lora_facts(model), *loras_after_switch),
-        other_patches=sum(
-            not all(is_ours(entry[1]) for entry in entries) for entries in model.patches.values()
-        ),
+        other_patches=patches_of_others(model),
     )
 
 

@@ -21,6 +21,9 @@ FACTS = "pusa_loras"
 BARE_PARAMETERS = "pusa_bare_parameters"
 """Key of the callback that applies patches of parameters ComfyUI's loader passes over."""
 
+MERGED_PATCHES = "pusa_merged_patches"
+"""Attachment of a merged model: how many of its weights carry patches of other loaders than ours."""
+
 DIT = "diffusion_model."
 
 
@@ -109,6 +112,12 @@ def is_ours(patch: Any) -> bool:
     return isinstance(patch, PairOnDisk | DiffOnDisk)
 
 
+def patches_of_others(model: Any) -> int:
+    """How many weights other loaders than ours changed, merged ones included."""
+    waiting = sum(not all(is_ours(entry[1]) for entry in entries) for entries in model.patches.values())
+    return waiting + (model.get_attachment(MERGED_PATCHES) or 0)
+
+
 def with_lora(model: Any, file: WeightFile, changes: Iterable[Change], facts: LoraFacts) -> Any:
     """A clone of the model that adds the changes, times facts.strength, and remembers the facts."""
     patched = model.clone()
@@ -119,7 +128,7 @@ def with_lora(model: Any, file: WeightFile, changes: Iterable[Change], facts: Lo
         for change in changes
     }
     patched.add_patches(patches, facts.strength)
-    if any(map(_is_bare, patches)):
+    if any(map(is_bare, patches)):
         patched.remove_callbacks_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS)
         patched.add_callback_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS, patch_bare_parameters)
     patched.set_attachments(FACTS, (*lora_facts(model), facts))
@@ -133,9 +142,10 @@ def patch_bare_parameters(patcher: Any, device: torch.device | None, *_: Any) ->
     it accepts a patch on `modulation` and never applies it. The backup is ComfyUI's own: unloading restores it.
     """
     for name in patcher.patches:
-        if _is_bare(name) and name not in patcher.backup:
+        if is_bare(name) and name not in patcher.backup:
             patcher.patch_weight_to_device(name, device_to=device)
 
 
-def _is_bare(name: str) -> bool:
+def is_bare(name: str) -> bool:
+    """Whether a parameter is one that ComfyUI's loader passes over."""
     return not name.endswith((".weight", ".bias"))

@@ -1,4 +1,4 @@
-"""What tells one loaded model from another, so that an interrupted video only goes on with the model it was begun with."""
+"""What tells one loaded model from another: an interrupted video goes on with its own model, a merged file is found again."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def model_identity(model: Any) -> str:
         ],
         sampled=True,
     )
+
+
+def weights_identity(model: Any) -> str:
+    """A name of a MODEL's weights and the patches on them, the same in every session; looks at as much as model_identity."""
+    return digest(_original_weights(model), sampled=True)
 
 
 def vae_identity(vae: Any) -> str:

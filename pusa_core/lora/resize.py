@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from ..errors import PusaError
+from ..safetensors_stream import SafetensorsStream, complete_file, header_bound
 from .contents import Change, LoraContents
 from .experts import SPOKEN, guess_expert, name_in_folder
 from .layouts import BIAS, MODULATION, PARAMETER, WEIGHT
@@ -23,8 +20,10 @@ from .layouts import BIAS, MODULATION, PARAMETER, WEIGHT
 PREFIX = "diffusion_model."
 """ComfyUI's own prefix: the written file also loads in its Load LoRA node."""
 
-DTYPE_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+ERROR = "pusa_relative_error"
+"""Metadata key: how far the written file is from its source."""
 
 HASH_CHUNK = 2**22
 
@@ -131,12 +130,13 @@ def resize(
     }
     if expert := guess_expert(name_in_folder(source), contents.file.metadata).expert:
         metadata["pusa_expert"] = f"{expert} ({SPOKEN[expert]})"
-    with _complete_file(out) as file:
-        writer = _StreamedSafetensors(file, header_bytes=_header_bound(contents, metadata))
+    with complete_file(out) as file:
+        writer = SafetensorsStream(file, header_bound(_keys(contents), {**metadata, ERROR: "0" * 32}))
         for done, change in enumerate(contents.changes):
             progress(done, len(contents.changes))
             if change.rank is None:
-                writer.add(_diff_key(change), contents.file.read(change.keys[0]))
+                diff = contents.file.read(change.keys[0])
+                writer.add(_diff_key(change), diff.to(_stored_dtype(diff.dtype)))
                 continue
             up, down = (contents.file.read(key) for key in change.keys)
             kept = _stored_dtype(dtype or up.dtype)
@@ -154,7 +154,7 @@ def resize(
             writer.add(f"{layer}.alpha", torch.tensor(float(ranks[-1])))
         progress(len(contents.changes), len(contents.changes))
         error = math.sqrt(residual / total) if total else 0.0
-        writer.finish({**metadata, "pusa_relative_error": f"{error:.6f}"})
+        writer.finish({**metadata, ERROR: f"{error:.6f}"})
     return ResizeResult(
         layers=len(ranks),
         rank_min=min(ranks, default=0),
@@ -174,59 +174,13 @@ def sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-class _StreamedSafetensors:
-    """A safetensors file whose data is written first, into the space behind a header filled in at the end."""
-
-    def __init__(self, file: BinaryIO, header_bytes: int):
-        self.file = file
-        self.header_bytes = header_bytes
-        self.entries: dict[str, object] = {}
-        self.offset = 0
-        file.seek(8 + header_bytes)
-
-    def add(self, key: str, tensor: Tensor) -> None:
-        tensor = tensor.to(_stored_dtype(tensor.dtype)).contiguous()
-        data = tensor.reshape(-1).view(torch.uint8).numpy()
-        end = self.offset + data.nbytes
-        self.entries[key] = {
-            "dtype": DTYPE_NAMES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [self.offset, end],
-        }
-        self.file.write(data.data)
-        self.offset = end
-
-    def finish(self, metadata: dict[str, str]) -> None:
-        header = json.dumps({"__metadata__": metadata, **self.entries}, separators=(",", ":")).encode()
-        self.file.seek(0)
-        self.file.write(self.header_bytes.to_bytes(8, "little") + header.ljust(self.header_bytes))
-
-
-@contextmanager
-def _complete_file(out: str) -> Iterator[BinaryIO]:
-    """A file beside `out` that takes its name when all went well and is removed otherwise."""
-    part = Path(f"{out}.part")
-    try:
-        with open(part, "wb") as file:
-            yield file
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _header_bound(contents: LoraContents, metadata: dict[str, str]) -> int:
-    """More bytes than the header will need: three entries a change, with the longest possible numbers."""
-    entries = {
-        f"{PREFIX}{change.parameter}.{part}": {
-            "dtype": "BF16",
-            "shape": [10**6] * 5,
-            "data_offsets": [10**15] * 2,
-        }
+def _keys(contents: LoraContents) -> list[str]:
+    """More names than the file will have: three for each change."""
+    return [
+        f"{PREFIX}{change.parameter}.{part}"
         for change in contents.changes
         for part in ("lora_A", "lora_B", "alpha")
-    }
-    text = json.dumps({"__metadata__": {**metadata, "pusa_relative_error": "0" * 32}, **entries})
-    return -(-len(text.encode()) // 8) * 8
+    ]
 
 
 def _diff_key(change: Change) -> str:
