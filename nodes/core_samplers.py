@@ -147,10 +147,23 @@ def check_sampler(sampler: Any) -> None:
         raise PusaError(
             f"s_churn is {options['s_churn']}, which adds fresh noise to every frame, also to the given ones. Set it to 0."
         )
+    if name is None and options.get("eta", 1.0) != 0:
+        _check_deterministic_twin(sampler)
     if name is None:
         logger.info(
             "%s is not a sampler of ComfyUI's; condition frames hold only if it adds no noise.",
             type(sampler).__name__,
+        )
+
+
+def _check_deterministic_twin(sampler: Any) -> None:
+    """Refuse samplers like RES4LYF's res_2m, which add noise unless they are called res_2m_ode or given eta 0."""
+    name = getattr(getattr(sampler, "sampler_function", None), "__name__", "").removeprefix("sample_")
+    known = comfy.samplers.KSampler.SAMPLERS
+    if f"{name}_ode" in known or name == "rk_beta":
+        twin = f"{name}_ode" if name != "rk_beta" else "eta 0, or a sampler whose name ends in _ode"
+        raise PusaError(
+            f"The sampler {name} adds fresh noise to every frame, also to the given ones. Choose {twin} instead."
         )
 
 

@@ -2,7 +2,9 @@
 
 from types import MethodType
 
+import comfy.k_diffusion.sampling
 import comfy.ldm.wan.model
+import comfy.samplers
 import comfy.sd
 import pytest
 import torch
@@ -105,3 +107,27 @@ def test_a_pusa_lora_matches_every_layer_of_packed_weights(pack, tiny_lora_file,
 def test_packed_weights_have_an_identity_of_their_own():
     assert model_identity(load_packed(10)) == model_identity(load_packed(10))
     assert model_identity(load_packed(10)) != model_identity(load_packed(11))
+
+
+@pytest.fixture
+def sampler_pack(monkeypatch):
+    """A double of how RES4LYF adds samplers: a noisy one, and its twin without noise, under KSampler's names."""
+
+    def sample_twin(model, x, sigmas, extra_args=None, callback=None, disable=None):
+        return comfy.k_diffusion.sampling.sample_euler(model, x, sigmas, extra_args, callback, disable)
+
+    def sample_twin_ode(*args, **kwargs):
+        return sample_twin(*args, **kwargs)
+
+    for function in (sample_twin, sample_twin_ode):
+        monkeypatch.setattr(comfy.k_diffusion.sampling, function.__name__, function, raising=False)
+    names = ["twin", "twin_ode"]
+    monkeypatch.setattr(comfy.samplers.KSampler, "SAMPLERS", comfy.samplers.KSampler.SAMPLERS + names)
+
+
+def test_a_noisy_sampler_of_another_pack_is_refused_for_its_twin_without_noise(load_tiny_wan, sampler_pack):
+    latent = video_latent(GIVEN)
+    model = vectorized(load_tiny_wan(), latent)
+    with pytest.raises(PusaError, match="Choose twin_ode"):
+        ksampler(model, latent, sampler="twin")
+    torch.testing.assert_close(ksampler(model, latent, sampler="twin_ode"), ksampler(model, latent))
