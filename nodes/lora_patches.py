@@ -97,9 +97,7 @@ def parameter_shapes(model: Any) -> dict[str, tuple[int, ...]]:
     Not from its state dict: GGUF loaders put packed bytes there, whose shape is not the weight's.
     """
     wan = model.model.diffusion_model
-    return {
-        name: tuple(parameter.shape) for name, parameter in wan.named_parameters(remove_duplicate=False)
-    }
+    return {name: tuple(parameter.shape) for name, parameter in wan.named_parameters(remove_duplicate=False)}
 
 
 def lora_facts(model: Any) -> tuple[LoraFacts, ...]:
