@@ -1,5 +1,5 @@
 // Draws every node of the pack as the browser shows it, for its help page: js/docs/<NodeId>.png.
-// node devtools/translations/help_pictures.js, then python -m devtools.translations
+// node devtools/translations/help_pictures.js [NodeId ...], then python -m devtools.translations
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openComfy, settle, startBrowser, startServer } from "../../tests/browser/comfy_page.js";
@@ -16,7 +16,8 @@ try {
   const types = await page.evaluate(() =>
     Object.keys(window.LiteGraph.registered_node_types).filter((type) => type.startsWith("Pusa") && type !== "PusaDemoTextEncode"),
   );
-  for (const type of types) {
+  const wanted = process.argv.slice(2);
+  for (const type of types.filter((each) => wanted.length === 0 || wanted.includes(each))) {
     const box = await page.evaluate(
       ([name, title]) => {
         const { app, LiteGraph } = window;
