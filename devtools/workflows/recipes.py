@@ -85,6 +85,14 @@ def load_wan22(graph: Graph) -> Node:
     return graph.add("PusaMoESwitch", high_noise=high, low_noise=low)
 
 
+def load_wan22_merged(graph: Graph) -> Node:
+    """Wan2.2 with each expert's LoRA put into its weights once."""
+    high, low = pusa_experts(graph)
+    high = graph.add("PusaMergeLoras", title="Merge LoRAs (high noise)", model=high, keep="in a file")
+    low = graph.add("PusaMergeLoras", title="Merge LoRAs (low noise)", model=low, keep="in a file")
+    return graph.add("PusaMoESwitch", high_noise=high, low_noise=low)
+
+
 def load_wan22_lightx2v(graph: Graph) -> Node:
     """Wan2.2 with the distilled LoRA on both experts."""
     high, low = pusa_experts(graph)
@@ -115,6 +123,12 @@ WAN22 = Family(
     load_wan22,
     hint="**alpha** of the Pusa LoRAs, 1.4 to 1.6: more follows the given frames closer, less moves more. "
     "The high-noise one matters most. Never load the high-noise LoRA on the low-noise model.",
+)
+WAN22_MERGED = Family(
+    "Wan2.2",
+    load_wan22_merged,
+    hint="**keep** in a file: the first run writes one more model for each expert (14 to 28 GB) into "
+    "models/diffusion_models/pusa_merged, later runs find it; in memory: it is merged in every session.",
 )
 WAN22_LIGHTX2V = Family(
     "Wan2.2 + LightX2V",
@@ -699,6 +713,17 @@ TASKS = (
             "are refused; Vectorized Timestep Sampler has its own versions of euler_ancestral and lcm.",
         ),
         (WAN22,),
+    ),
+    Task(
+        "image-to-video at low VRAM",
+        image_to_video,
+        (
+            "**First frame**: choose your picture.",
+            FIRST_FRAME_NOISE,
+            "For models larger than the VRAM: without Merge LoRAs ComfyUI computes the LoRAs anew at every step. "
+            "Where the model fits, take the workflow without it.",
+        ),
+        (WAN22_MERGED,),
     ),
     Task(
         "video extension",
