@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from inspect import signature
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import comfy.float
@@ -227,6 +228,9 @@ def _finished(weights: MergedWeights, merged: ModelPatcher) -> ModelPatcher:
         del rest.patches[key]
     for name in CARRIED:
         setattr(merged, name, getattr(rest, name))
+    for name, patch in _bound_patches(rest).items():  # also those that hold values: the model is the same one
+        del rest.object_patches[name]
+        merged.add_object_patch(name, MethodType(patch.__func__, _owner(merged.model, name)))
     carry_over(merged.clone(), rest, merged)
     merged.remove_callbacks_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS)
     for name, functions in rest.weight_wrapper_patches.items():
@@ -238,6 +242,21 @@ def _finished(weights: MergedWeights, merged: ModelPatcher) -> ModelPatcher:
         merged.set_attachments(key, attachment)
     merged.set_attachments(MERGED_PATCHES, others)
     return merged
+
+
+def _bound_patches(model: ModelPatcher) -> dict[str, MethodType]:
+    """Object patches that are methods of the very module they are put on, as blocks' forwards are."""
+    return {
+        name: patch
+        for name, patch in model.object_patches.items()
+        if isinstance(patch, MethodType) and patch.__self__ is _owner(model.model, name)
+    }
+
+
+def _owner(base: Any, name: str) -> Any:
+    """What an object patch of this name is put on: a module, or the model itself for a name without dots."""
+    path = name.rpartition(".")[0]
+    return comfy.utils.get_attr(base, path) if path else base
 
 
 def _loader_options(base: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 
 import comfy.lora
 import comfy.model_management
@@ -233,7 +233,16 @@ def test_the_model_that_is_given_stays_as_it_was(keep, merge, with_lora, load_ti
     assert merged.model is not model.model
 
 
+def method_of_the_model(model):
+    """An object patch of a name without dots that is a method of the model itself."""
+    model = model.clone()
+    twice = MethodType(lambda base, timestep, **kwargs: 2 * timestep, model.model)
+    model.add_object_patch("process_timestep", twice)
+    return model
+
+
 TREATMENTS = [
+    method_of_the_model,
     composition.attention_patch,
     composition.block_patch,
     composition.easy_cache,
