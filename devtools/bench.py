@@ -27,12 +27,22 @@ CPU_PARTS = (
     "profile",
     "prefix_encode",
     "lora_load",
+    "merged_loras",
     "expert_switch",
     "expert_memory",
     "frozen_cache",
     "frozen_zoo",
 )
-GPU_PARTS = ("floors", "modulation", "forward", "forward_peak", "sampler", "profile", "frozen_cache")
+GPU_PARTS = (
+    "floors",
+    "modulation",
+    "forward",
+    "forward_peak",
+    "sampler",
+    "profile",
+    "merged_loras",
+    "frozen_cache",
+)
 
 
 def main(arguments: Sequence[str]) -> int:

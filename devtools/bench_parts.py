@@ -537,6 +537,13 @@ def one_sampler(high: Any, low: Any, latent: Any) -> None:
     nodes.KSampler().sample(model, 7, 4, 1.0, "euler", "simple", prompt(1), prompt(2), latent)
 
 
+def part_merged_loras(profile: Profile) -> Rows:
+    """A LoRA at low VRAM, recomputed in every linear, against Merge LoRAs."""
+    import bench_merged_loras
+
+    return bench_merged_loras.rows(profile)
+
+
 def part_expert_switch(profile: Profile) -> Rows:
     """Wan2.2 MoE Switch in one KSampler against two KSamplerAdvanced: time, both experts loaded."""
     from bench_timing import median_seconds, ratio, row

@@ -171,9 +171,28 @@ class PerFrameDenoised:
         token = _window.set(frames)
         try:
             denoised = executor(given, *args, **kwargs)
+        except RuntimeError as error:
+            sentence = _against_scalar_forward(error, executor.class_obj.diffusion_model)
+            if sentence is None:
+                raise
+            raise PusaError(sentence) from error
         finally:
             _window.reset(token)
         return x + (denoised - x) * over_frames(self.multipliers.like(x, frames))
+
+
+def _against_scalar_forward(error: RuntimeError, wan: torch.nn.Module) -> str | None:
+    """What to say of an error by a forward that another pack put in for the time of a call, None for any other error."""
+    forward = vars(wan).get("forward_orig")
+    if forward is None or "Expected 1-D argument" not in str(error):
+        return None
+    pack = forward.__module__.replace("\\", "/").rpartition("/")[
+        2
+    ]  # ComfyUI names a pack's module by its path
+    return (
+        f"The model's forward was replaced by {pack}, which takes one timestep for all latent frames (TeaCache "
+        "and MagCache do). Take that node out; ComfyUI's EasyCache and LazyCache work with given frames."
+    )
 
 
 class PerFrameRun:
@@ -442,6 +461,11 @@ def _for_other_model(name: str, patch: Any, model: Any, other: Any) -> Any:
     """An object patch made for `model`, as `other` needs it: a method bound to a module is bound to the other's module."""
     owner = name.rpartition(".")[0]
     if isinstance(patch, MethodType) and patch.__self__ is comfy.utils.get_attr(model, owner):
+        if model is not other and _holds_tensors(patch.__func__):
+            raise PusaError(
+                f"A node after Wan2.2 MoE Switch patched {name} with values that the high-noise expert computed (NAG nodes do), "
+                "which are wrong for the low-noise one. Connect that node before the switch, once for each expert."
+            )
         return MethodType(patch.__func__, comfy.utils.get_attr(other, owner))
     if isinstance(patch, torch.nn.Module) and name.split(".")[0] == "diffusion_model" and model is not other:
         raise PusaError(
@@ -451,6 +475,14 @@ def _for_other_model(name: str, patch: Any, model: Any, other: Any) -> Any:
     return patch
 
 
+def _holds_tensors(function: Any) -> bool:
+    """Whether a function's closure holds a tensor, itself or as an attribute of an object that is no module."""
+    held = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    owners = [value for value in held if not isinstance(value, torch.nn.Module)]
+    held += [value for owner in owners for value in getattr(owner, "__dict__", {}).values()]
+    return any(isinstance(value, Tensor) for value in held)
+
+
 def _compiled_for(wrapper: Any, model: ModelPatcher) -> Any:
     """TorchCompileModel's wrapper for another model: it holds the compiled modules themselves, so it is made again.
 
@@ -458,7 +490,13 @@ def _compiled_for(wrapper: Any, model: ModelPatcher) -> Any:
     """
     made = _compiled.setdefault(wrapper, weakref.WeakKeyDictionary())
     if model.model not in made:
-        keys = list(inspect.getclosurevars(wrapper).nonlocals["compiled_module_dict"])
+        compiled = inspect.getclosurevars(wrapper).nonlocals.get("compiled_module_dict")
+        if compiled is None:  # another pack's wrapper
+            logger.info(
+                "The low-noise expert runs uncompiled: connect the compile node before Wan2.2 MoE Switch, once for each expert."
+            )
+            return wrapper
+        keys = list(compiled)
         trial = model.clone()
         set_torch_compile_wrapper(trial, keys=keys, **model.model_options[TORCH_COMPILE_KWARGS])
         made[model.model] = trial.get_wrappers(WrappersMP.APPLY_MODEL, COMPILE_KEY)[0]

@@ -154,6 +154,11 @@ class Plan:
         wan = guider.model_patcher.model.diffusion_model
         if is_replaced(wan, "forward_orig", forward_without_frozen_frames):
             return "another node pack replaced the model's forward"
+        ours = (forward_without_frozen_frames, attention_with_frozen_frames)
+        for name, patch in guider.model_patcher.object_patches.items():
+            needed = name.endswith((".forward_orig", ".self_attn.forward"))
+            if needed and getattr(patch, "__func__", None) not in ours:
+                return f"another node patched {name}"
         return None
 
 

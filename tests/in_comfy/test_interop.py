@@ -1,5 +1,6 @@
 """Beside packs that take the forward or the weights over, with doubles of how they do it (docs/COMPOSITION.md: the packs)."""
 
+import logging
 from types import MethodType
 
 import comfy.k_diffusion.sampling
@@ -8,7 +9,10 @@ import comfy.samplers
 import comfy.sd
 import pytest
 import torch
+from comfy.patcher_extension import WrappersMP
 
+from comfyui_pusa.nodes.comfy_hooks import switch_experts
+from comfyui_pusa.nodes.frozen_cache import cache_frozen_frames
 from comfyui_pusa.nodes.lora_patches import parameter_shapes
 from comfyui_pusa.nodes.model_identity import model_identity
 from comfyui_pusa.pusa_core.errors import PusaError
@@ -131,3 +135,91 @@ def test_a_noisy_sampler_of_another_pack_is_refused_for_its_twin_without_noise(l
     with pytest.raises(PusaError, match="Choose twin_ode"):
         ksampler(model, latent, sampler="twin")
     torch.testing.assert_close(ksampler(model, latent, sampler="twin_ode"), ksampler(model, latent))
+
+
+def test_a_forward_for_one_timestep_is_told_from_its_error(load_tiny_wan):
+    """A double of TeaCache and MagCache: for each model call they put in a forward that embeds a [B] timestep."""
+    latent = video_latent(GIVEN)
+
+    def scalar_forward(self, x, t, context, **kwargs):
+        return x * torch.outer(t, torch.ones(1)).mean()
+
+    def replacing(apply_model, args):
+        wan = model.model.diffusion_model
+        wan.forward_orig = MethodType(scalar_forward, wan)
+        try:
+            return apply_model(args["input"], args["timestep"], **args["c"])
+        finally:
+            del wan.forward_orig
+
+    model = load_tiny_wan().clone()
+    model.set_model_unet_function_wrapper(replacing)
+    with pytest.raises(
+        PusaError, match=r"replaced by .*test_interop, which takes one timestep for all latent frames"
+    ):
+        ksampler(vectorized(model, latent), latent)
+    assert torch.isfinite(ksampler(model, latent)).all()  # the pack's own way stays
+
+
+def embedding_patch(model):
+    """A double of KJNodes' NAG node: it embeds the negative text by this model and keeps the result in a closure."""
+    model = model.clone()
+    embedded = model.model.diffusion_model.text_embedding(tiny_wan.context(55))
+
+    def forward(attention, x, context, **kwargs):
+        plain = type(attention).forward
+        return plain(attention, x, context, **kwargs) - 0.1 * plain(
+            attention, x, embedded.expand(len(x), -1, -1).to(x), **kwargs
+        )
+
+    for index, block in enumerate(model.model.diffusion_model.blocks):
+        name = f"diffusion_model.blocks.{index}.cross_attn.forward"
+        model.add_object_patch(name, MethodType(forward, block.cross_attn))
+    return model
+
+
+def test_what_one_expert_computed_is_refused_for_the_other(load_tiny_wan):
+    latent, experts = video_latent(GIVEN), (load_tiny_wan(10), load_tiny_wan(11))
+    before = switch_experts(*map(embedding_patch, experts), 0.875)
+    assert torch.isfinite(ksampler(vectorized(before, latent), latent)).all()
+    after = embedding_patch(switch_experts(*experts, 0.875))
+    with pytest.raises(PusaError, match="Connect that node before the switch, once for each expert"):
+        ksampler(vectorized(after, latent), latent)
+
+
+def test_a_compile_wrapper_of_another_pack_after_the_switch_runs(load_tiny_wan, caplog):
+    """It carries ComfyUI's key and none of its compiled modules, as KJNodes' TorchCompileModelAdvanced does."""
+    latent, experts = video_latent(GIVEN), (load_tiny_wan(10), load_tiny_wan(11))
+
+    def passing(executor, *args, **kwargs):
+        return executor(*args, **kwargs)
+
+    plain = switch_experts(*experts, 0.875)
+    compiled = plain.clone()
+    compiled.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "torch.compile", passing)
+    with caplog.at_level(logging.INFO, "ComfyUI-Pusa"):
+        ours = ksampler(vectorized(compiled, latent), latent)
+    assert torch.equal(ours, ksampler(vectorized(plain, latent), latent))
+    assert "The low-noise expert runs uncompiled" in caplog.text
+
+
+def test_the_frozen_frame_cache_steps_aside_for_a_later_attention_patch(load_tiny_wan, caplog):
+    """As KJNodes' Enhance A Video: self_attn.forward of its own, over that of the cache."""
+    latent = video_latent(GIVEN)
+
+    def forward(attention, x, freqs, **kwargs):
+        return 1.1 * type(attention).forward(attention, x, freqs, **kwargs)
+
+    def enhanced(model):
+        model = model.clone()
+        for index, block in enumerate(model.model.diffusion_model.blocks):
+            name = f"diffusion_model.blocks.{index}.self_attn.forward"
+            model.add_object_patch(name, MethodType(forward, block.self_attn))
+        return model
+
+    with caplog.at_level(logging.INFO, "ComfyUI-Pusa"):
+        ours = ksampler(
+            vectorized(enhanced(cache_frozen_frames(load_tiny_wan(), 2, 0.0, 1.0, 0.0)), latent), latent
+        )
+    assert torch.equal(ours, ksampler(vectorized(enhanced(load_tiny_wan()), latent), latent))
+    assert "steps aside: another node patched diffusion_model.blocks.0.self_attn.forward" in caplog.text
