@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .graph_settings import GraphSettings
 from .lora.experts import HIGH_NOISE, LIGHTX2V, LOW_NOISE, PUSA, SPOKEN, LoraFacts, mismatch
+from .merged_files import SUBFOLDER
 
 PIXELS = 8
 """Pixels of one latent cell, in height and width; the DiT takes cells in pairs, hence multiples of 16."""
@@ -118,7 +120,9 @@ class Facts:
 
     @property
     def has_other_patches(self) -> bool:
-        return any(model.other_patches for _, model, _ in self.experts)
+        """Whether weights were changed by what our loaders know nothing of; a file of Merge LoRAs has its LoRAs inside."""
+        merged = (SUBFOLDER in re.split(r"[/\\]", name)[:-1] for name in self.graph.model_files)
+        return any(merged) or any(model.other_patches for _, model, _ in self.experts)
 
 
 def diagnose(facts: Facts) -> list[Finding]:

@@ -17,6 +17,7 @@ class GraphSettings:
     steps: tuple[int, ...] = ()
     cfgs: tuple[float, ...] = ()
     samplers: tuple[tuple[str, str], ...] = ()  # (node class, sampler name)
+    model_files: tuple[str, ...] = ()  # as Load Diffusion Model lists them, folders included
     classes: frozenset[str] = frozenset()
 
 
@@ -48,6 +49,9 @@ def read_graph(prompt: Mapping[str, Any], centre: str) -> GraphSettings:
             (kind, values["sampler_name"])
             for kind, values in sampling
             if isinstance(values.get("sampler_name"), str)
+        ),
+        model_files=tuple(
+            values["unet_name"] for _, values in inputs if isinstance(values.get("unet_name"), str)
         ),
         classes=frozenset(kind for kind, _ in inputs),
     )

@@ -146,6 +146,16 @@ def test_a_fault_is_named_alone(facts, what):
     assert text.startswith(f"1 finding.\n1. {finding.what}\n   Why: {finding.why}\n   Fix: {finding.fix}\n")
 
 
+@pytest.mark.parametrize(
+    "file", ["pusa_merged/wan+pusa-0123456789abcdef.safetensors", "mine\\pusa_merged\\wan.safetensors"]
+)
+def test_a_file_of_merge_loras_is_not_said_to_lack_its_lora(file):
+    without = replace(WAN21_RIGHT, model=ModelFacts())
+    assert diagnose(without)
+    assert not diagnose(replace(without, graph=replace(without.graph, model_files=(file,))))
+    assert diagnose(replace(without, graph=replace(without.graph, model_files=("pusa_merged.safetensors",))))
+
+
 def test_several_faults_are_all_named():
     facts = replace(
         WAN22_RIGHT, cfg=3.0, sigmas=sigmas(8), frame_rate=24.0, latent_shape=(1, 16, 21, 61, 104)
@@ -183,6 +193,7 @@ def test_the_settings_of_connected_nodes_are_read_and_no_others():
         steps=(20,),
         cfgs=(3.5,),
         samplers=(("KSampler", "euler"),),
+        model_files=("wan.safetensors",),
         classes=frozenset({"UNETLoader", "EmptyHunyuanLatentVideo", "KSampler", "CreateVideo"}),
     )
 
