@@ -15,11 +15,12 @@ from typing import Any
 import comfy.float
 import comfy.lora
 import comfy.model_management
+import comfy.model_patcher
 import comfy.sd
 import comfy.utils
 import psutil
 import torch
-from comfy.model_patcher import ModelPatcher, get_key_weight, string_to_seed
+from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 from torch import Tensor
 
@@ -28,6 +29,10 @@ from ..pusa_core.merged_files import size_text
 from ..pusa_core.safetensors_stream import DTYPE_NAMES
 from .comfy_hooks import carry_over, experts_of
 from .lora_patches import BARE_PARAMETERS, DIT, MERGED_PATCHES, is_bare, patches_of_others
+
+# newer versions of ComfyUI keep it in utils
+SEED_OF = getattr(comfy.utils, "string_to_seed", None) or comfy.model_patcher.string_to_seed
+"""ComfyUI's seed of a weight's stochastic rounding, from its name."""
 
 SCALED_FP8 = "scaled_fp8"
 """Entry of a file that tells ComfyUI's loader of fp8 weights with a scale each; no weight of the model."""
@@ -79,7 +84,7 @@ class MergedWeights:
     def _compute(self, key: str) -> Tensor:
         """One patched weight, as ModelPatcher.patch_weight_to_device computes it, on the device it would use."""
         original, device = self.originals[key], self.model.load_device
-        _, set_function, convert_function = get_key_weight(self.model.model, key)
+        _, set_function, convert_function = comfy.model_patcher.get_key_weight(self.model.model, key)
         weight = comfy.model_management.cast_to_device(original, device, torch.float32, copy=True)
         if convert_function is not None:
             weight = convert_function(weight, inplace=True)
@@ -89,7 +94,7 @@ class MergedWeights:
                 f"A patch changes the shape of {key} from {list(original.shape)} to {list(weight.shape)}, which makes it "
                 "another model. Leave Merge LoRAs out, or take out the node that patches it."
             )
-        seed = string_to_seed(key)
+        seed = SEED_OF(key)
         if set_function is not None:
             return set_function(weight, seed=seed, return_weight=True)
         return comfy.float.stochastic_rounding(weight, original.dtype, seed=seed)
@@ -130,7 +135,7 @@ def require_plain(key: str, weight: Tensor) -> None:
 
 def _require_setter(model: ModelPatcher, key: str) -> None:
     """Refuse a layer with a way of its own to store weights that cannot give one back without storing it."""
-    _, set_function, _ = get_key_weight(model.model, key)
+    _, set_function, _ = comfy.model_patcher.get_key_weight(model.model, key)
     if set_function is not None and "return_weight" not in signature(set_function).parameters:
         owner = type(getattr(set_function, "__self__", set_function)).__name__
         raise PusaError(
