@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { python } from "../js/python.js";
@@ -59,6 +60,22 @@ export async function startBrowser() {
     rmSync(profile, { recursive: true, force: true });
   };
   return { context, stop };
+}
+
+/**
+ * A server and a browser for all tests of a file: started before the first of them, stopped after the last.
+ * @returns {{server: Awaited<ReturnType<typeof startServer>>, browser: Awaited<ReturnType<typeof startBrowser>>}} filled in when the tests begin
+ */
+export function comfyForThisFile() {
+  const comfy = /** @type {ReturnType<typeof comfyForThisFile>} */ ({});
+  before(async () => {
+    [comfy.server, comfy.browser] = await Promise.all([startServer(), startBrowser()]);
+  });
+  after(async () => {
+    await comfy.browser?.stop();
+    await comfy.server?.stop();
+  });
+  return comfy;
 }
 
 /**

@@ -1,28 +1,17 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
-import { frames, load, openComfy, settle, startBrowser, startServer } from "./comfy_page.js";
+import { comfyForThisFile, frames, load, openComfy, settle } from "./comfy_page.js";
 import { prompt } from "./timeline_page.js";
 
 const FOLDER = new URL("../../demo/workflows/", import.meta.url);
 const MODELS = "(Wan2.2 + LightX2V)";
 
-/** @type {Awaited<ReturnType<typeof startServer>>} */
-let server;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */
-let browser;
+const comfy = comfyForThisFile();
 /** @type {import("playwright-core").Page} */
 let page;
 /** @type {string[]} */
 let errors;
-
-before(async () => {
-  [server, browser] = await Promise.all([startServer(), startBrowser()]);
-});
-after(async () => {
-  await browser?.stop();
-  await server?.stop();
-});
 
 /** @param {string} task */
 async function open(task) {
@@ -66,7 +55,7 @@ const problem = async () => String(await page.locator(".pusa-problem").textConte
 for (const vue of [false, true]) {
   describe(vue ? "in Nodes 2.0" : "in the classic renderer", () => {
     before(async () => {
-      ({ page, errors } = await openComfy(browser.context, server.url, { "Comfy.VueNodes.Enabled": vue }));
+      ({ page, errors } = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.VueNodes.Enabled": vue }));
     });
     after(async () => {
       await page.close();

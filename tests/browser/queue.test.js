@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
-import { load, openComfy, startBrowser, startServer } from "./comfy_page.js";
+import { describe, test } from "node:test";
+import { comfyForThisFile, load, openComfy } from "./comfy_page.js";
 import { drag, lookAt } from "./timeline_page.js";
 
 const NAME = "Demo - start-end frames (Wan2.1).json";
@@ -12,25 +12,14 @@ const SAVERS = ["SaveVideo", "SaveImage", "PreviewImage"];
 const FOLDER = new URL("../../demo/workflows/", import.meta.url);
 const TWINS = new URL("../../demo/workflows/api/", import.meta.url);
 
-/** @type {Awaited<ReturnType<typeof startServer>>} */
-let server;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([startServer(), startBrowser()]);
-});
-after(async () => {
-  await browser?.stop();
-  await server?.stop();
-});
+const comfy = comfyForThisFile();
 
 /**
  * The tensors of a .latent file, without its metadata (which holds the graph).
  * @param {string} prefix
  */
 function latent(prefix) {
-  const folder = join(server.base, "output");
+  const folder = join(comfy.server.base, "output");
   const name = readdirSync(folder).find((each) => each.startsWith(prefix) && each.endsWith(".latent"));
   assert.ok(name, `no ${prefix}*.latent in ${folder}`);
   const bytes = readFileSync(join(folder, name));
@@ -40,11 +29,11 @@ function latent(prefix) {
 /** Waits until the server has nothing more to run; a failed run is an error. */
 async function idle() {
   for (;;) {
-    const { queue_running: running, queue_pending: pending } = await (await fetch(`${server.url}/queue`)).json();
+    const { queue_running: running, queue_pending: pending } = await (await fetch(`${comfy.server.url}/queue`)).json();
     if (running.length + pending.length === 0) break;
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
-  const runs = Object.values(await (await fetch(`${server.url}/history`)).json());
+  const runs = Object.values(await (await fetch(`${comfy.server.url}/history`)).json());
   for (const { status } of runs) assert.equal(status.status_str, "success", JSON.stringify(status.messages));
 }
 
@@ -53,7 +42,7 @@ async function idle() {
  * @param {any} graph
  */
 async function queue(graph) {
-  const answer = await fetch(`${server.url}/prompt`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt: graph }) });
+  const answer = await fetch(`${comfy.server.url}/prompt`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt: graph }) });
   assert.equal(answer.status, 200, await answer.text());
   await idle();
 }
@@ -77,7 +66,7 @@ function twin(prefix, texts = {}) {
 
 describe("the queue button", () => {
   test("runs what the timeline shows: the latent is the API twin's to the last bit, before and after a drag", async () => {
-    const { page, errors } = await openComfy(browser.context, server.url);
+    const { page, errors } = await openComfy(comfy.browser.context, comfy.server.url);
     await load(page, JSON.parse(readFileSync(new URL(encodeURIComponent(NAME), FOLDER), "utf8")));
     await page.evaluate(({ steps, savers }) => {
       const { graph } = window.app;

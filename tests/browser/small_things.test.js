@@ -1,23 +1,12 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { load, openComfy, settle, startBrowser, startServer } from "./comfy_page.js";
+import { comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
 import { prompt } from "./timeline_page.js";
 
 const IMAGE_TO_VIDEO = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - image-to-video (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
 
-/** @type {Awaited<ReturnType<typeof startServer>>} */
-let server;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([startServer(), startBrowser()]);
-});
-after(async () => {
-  await browser?.stop();
-  await server?.stop();
-});
+const comfy = comfyForThisFile();
 
 for (const vue of [false, true]) {
   describe(vue ? "in Nodes 2.0" : "in the classic renderer", () => {
@@ -26,7 +15,7 @@ for (const vue of [false, true]) {
     /** @type {string[]} */
     let errors;
     before(async () => {
-      ({ page, errors } = await openComfy(browser.context, server.url, { "Comfy.VueNodes.Enabled": vue }));
+      ({ page, errors } = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.VueNodes.Enabled": vue }));
     });
     after(async () => {
       assert.deepEqual(errors, []);

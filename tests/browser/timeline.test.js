@@ -1,34 +1,23 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import { frames, load, openComfy, ready, settle, startBrowser, startServer } from "./comfy_page.js";
+import { comfyForThisFile, frames, load, openComfy, ready, settle } from "./comfy_page.js";
 import { drag, handleOf, lookAt, pointAt, prompt, saved, setText, texts, type } from "./timeline_page.js";
 
 const START_END = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - start-end frames (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
 /** Latent frames of that workflow. */
 const F = 9;
 
-/** @type {Awaited<ReturnType<typeof startServer>>} */
-let server;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */
-let browser;
+const comfy = comfyForThisFile();
 /** @type {import("playwright-core").Page} */
 let page;
 /** @type {string[]} */
 let errors;
 
-before(async () => {
-  [server, browser] = await Promise.all([startServer(), startBrowser()]);
-});
-after(async () => {
-  await browser?.stop();
-  await server?.stop();
-});
-
 for (const vue of [false, true]) {
   describe(vue ? "Nodes 2.0" : "classic renderer", () => {
     before(async () => {
-      ({ page, errors } = await openComfy(browser.context, server.url, { "Comfy.VueNodes.Enabled": vue }));
+      ({ page, errors } = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.VueNodes.Enabled": vue }));
     });
     after(async () => {
       await page.close();
@@ -276,7 +265,7 @@ for (const vue of [false, true]) {
 
 describe("without our JavaScript", () => {
   test("the same graph loads and queues the same", async () => {
-    const { page: bare } = await openComfy(browser.context, server.url);
+    const { page: bare } = await openComfy(comfy.browser.context, comfy.server.url);
     await load(bare, START_END);
     const withScript = await prompt(bare);
     await bare.route(/\/extensions\/ComfyUI-Pusa\//, (route) => route.abort());

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
-import { after, before, describe, test } from "node:test";
-import { PATIENCE, load, openComfy, settle, startBrowser, startServer } from "./comfy_page.js";
+import { describe, test } from "node:test";
+import { PATIENCE, comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
 import { saved } from "./timeline_page.js";
 
 const FOLDERS = { template: new URL("../../workflows/", import.meta.url), demo: new URL("../../demo/workflows/", import.meta.url) };
@@ -9,18 +9,7 @@ const FOLDERS = { template: new URL("../../workflows/", import.meta.url), demo: 
 /** Pixels that rounding may take. */
 const ROUNDING = 1;
 
-/** @type {Awaited<ReturnType<typeof startServer>>} */
-let server;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([startServer(), startBrowser()]);
-});
-after(async () => {
-  await browser?.stop();
-  await server?.stop();
-});
+const comfy = comfyForThisFile();
 
 /** @param {URL} folder */
 function workflowsIn(folder) {
@@ -47,7 +36,7 @@ async function missingModels(workflow) {
   const missing = [];
   for (const label of wanted) {
     const [directory, name] = label.split(" / ");
-    if (!(await (await fetch(`${server.url}/models/${directory}`)).json()).includes(name)) missing.push(label);
+    if (!(await (await fetch(`${comfy.server.url}/models/${directory}`)).json()).includes(name)) missing.push(label);
   }
   return missing.sort();
 }
@@ -82,7 +71,7 @@ async function overlaps(page) {
 for (const vue of [false, true]) {
   describe(`workflows in ${vue ? "Nodes 2.0" : "the classic renderer"}`, () => {
     test("each loads unchanged, without a console error, a missing node or an overlap, and names the model files that are missing", async (context) => {
-      const { page, errors } = await openComfy(browser.context, server.url, { "Comfy.VueNodes.Enabled": vue, "Comfy.Workflow.ShowMissingModelsWarning": true });
+      const { page, errors } = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.VueNodes.Enabled": vue, "Comfy.Workflow.ShowMissingModelsWarning": true });
       for (const [kind, folder] of Object.entries(FOLDERS)) {
         for (const name of workflowsIn(folder)) {
           // The others differ only in their loaders; every template is loaded once.
@@ -118,12 +107,12 @@ for (const vue of [false, true]) {
 
 describe("the template browser", () => {
   test("lists every workflow under its name with its picture, and opens one in three clicks", async () => {
-    const { page, errors } = await openComfy(browser.context, server.url, { "Comfy.Workflow.ShowMissingModelsWarning": true });
+    const { page, errors } = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.Workflow.ShowMissingModelsWarning": true });
     await page.locator(".templates-tab-button, [data-testid=templates-button], .side-bar-button:has-text('Templates')").first().click();
     await page.getByText("ComfyUI-Pusa", { exact: true }).first().click();
     const names = workflowsIn(FOLDERS.template).map((name) => name.replace(/\.json$/, ""));
     for (const name of names) {
-      const picture = await fetch(`${server.url}/api/workflow_templates/ComfyUI-Pusa/${encodeURIComponent(name)}.jpg`);
+      const picture = await fetch(`${comfy.server.url}/api/workflow_templates/ComfyUI-Pusa/${encodeURIComponent(name)}.jpg`);
       assert.equal(picture.status, 200, `${name}.jpg`);
     }
     const card = page.locator("[data-testid^=template-workflow-]").first();
