@@ -65,7 +65,7 @@ def test_the_last_video_frame_is_in_the_last_latent_frame():
         ),
         (-22, "latent frame", "Position -22 is outside.*length to 85"),
         (81, "video frame", "of 81 video frames. Use -81 to 80, or set the video length to 85"),
-        (0, "seconds", "position_unit is 'seconds'; use one of 'latent frame', 'video frame'"),
+        (0, "seconds", "position_unit is 'seconds'; use one of latent frame, video frame"),
     ],
 )
 def test_a_position_out_of_range_says_what_fits(position, unit, sentence):

@@ -242,7 +242,7 @@ def test_progress_counts_the_steps_of_all_windows(make, monkeypatch):
 
 
 def test_the_workflow_is_stored_in_the_file(make, output, pack, monkeypatch):
-    import comfyui_pusa.nodes.host.long_video as node
+    import comfyui_pusa.nodes.long_video as node
 
     monkeypatch.setattr(
         node, "video_metadata", lambda hidden: {"prompt": {"1": {"class_type": "PusaLongVideo"}}}

@@ -591,7 +591,7 @@ def test_a_model_that_comfyuis_loader_takes_for_another_kind_is_refused(merge, w
 
 
 def test_an_unknown_keep_is_refused(merge, with_lora, load_tiny_wan):
-    with pytest.raises(PusaError, match="keep is 'on the moon'; use in memory or in a file"):
+    with pytest.raises(PusaError, match="keep is 'on the moon'; use one of in memory, in a file"):
         merge(with_lora(load_tiny_wan()), "on the moon")
 
 
