@@ -218,7 +218,7 @@ def forward_variants(profile: Profile) -> dict[str, Callable[[], object]]:
     import comfy.ldm.wan.model
     import torch
 
-    from comfyui_pusa.nodes.wan_forward import by_frame_forward
+    from comfyui_pusa.nodes.host.forward import by_frame_forward
 
     device, dtype = device_of(profile), getattr(torch, profile.dtype)
     wan = build_model(profile).model.diffusion_model.to(device)
@@ -357,8 +357,8 @@ def part_profile(profile: Profile) -> Rows:
     import torch
     from bench_timing import row
 
-    from comfyui_pusa.nodes.comfy_hooks import vectorize_timesteps
-    from comfyui_pusa.nodes.wan_forward import unpatch_forward
+    from comfyui_pusa.nodes.host.forward import without_forward
+    from comfyui_pusa.nodes.host.timesteps import vectorize_timesteps
     from support.comfy_runs import ksampler, plain
 
     if profile.device == "cpu":
@@ -366,8 +366,7 @@ def part_profile(profile: Profile) -> Rows:
     model = build_model(profile)
     latent = video(profile, [0.0] + [1.0] * (FRAMES - 1))
     after = vectorize_timesteps(model, latent["noise_multipliers"], 5.0)
-    before = vectorize_timesteps(model, latent["noise_multipliers"], 5.0)
-    unpatch_forward(before)
+    before = without_forward(after)
     names = {
         "scalar timestep": (plain(model), {"samples": latent["samples"]}),
         "vectorized, ComfyUI's forward (before)": (before, latent),
@@ -530,7 +529,7 @@ def one_sampler(high: Any, low: Any, latent: Any) -> None:
     """The same by Wan2.2 MoE Switch and one KSampler."""
     import nodes
 
-    from comfyui_pusa.nodes.comfy_hooks import switch_experts
+    from comfyui_pusa.nodes.host.expert_switch import switch_experts
     from support.comfy_runs import plain, prompt
 
     model = plain(switch_experts(high, low, 0.8))

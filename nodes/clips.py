@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-from comfy_api.input_impl import VideoFromFile
 from comfy_api.latest import io
-from torch import Tensor
 
-from ..pusa_core.clip_files import clip_of_file
 from ..pusa_core.clips import EXTEND, TASKS, clip_conditions, plan_clip
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
-from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
-from ..pusa_core.sound import mono_or_stereo
-from ..pusa_core.time_stamps import Audio, Clip, check_rate, clip_of_pictures
+from ..pusa_core.images import CROP, RESIZES, fit_images
+from ..pusa_core.time_stamps import check_rate
 from .conditions import checked_samples, fit_to_latent, placed
-from .search_words import search_words
+from .host.schema import search_words
+from .host.video import clip_of, comfy_audio
 
 CLIP_TYPES = [io.Video, io.Image]
 
@@ -211,40 +207,3 @@ class PusaClipFrames(io.ComfyNode):
 def reading_rate(fps: float) -> Fraction | None:
     """Frames per second at which clips are read; None (every frame) for 0."""
     return check_rate(fps) if fps else None
-
-
-def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:
-    """The clip in a VIDEO, or in an IMAGE batch of `frame_rate` pictures a second.
-
-    A file is read with its time stamps, which ComfyUI's get_components() drops; a VIDEO that shows only part of its file
-    (a trimmed one) or holds pictures comes through get_components().
-    """
-    if video is None:
-        raise PusaError(f"No clip came in for {name}. Connect a VIDEO (Load Video) or an IMAGE batch.")
-    if isinstance(video, Tensor):
-        check_images(video)
-        return clip_of_pictures(video[..., :3], check_rate(frame_rate, "frame_rate"), name=name)
-    if isinstance(video, VideoFromFile):
-        source = video.get_stream_source()
-        clip = clip_of_file(source, f"{name} {Path(source).name!r}" if isinstance(source, str) else name)
-        if not _trimmed(video):
-            return clip
-    parts = video.get_components()
-    audio = parts.audio and mono_or_stereo(parts.audio["waveform"], int(parts.audio["sample_rate"]))
-    check_images(parts.images)
-    return clip_of_pictures(
-        parts.images[..., :3], check_rate(Fraction(parts.frame_rate), "the frame rate"), audio, name
-    )
-
-
-def comfy_audio(audio: Audio | None) -> dict[str, Any] | None:
-    """A sound as ComfyUI's AUDIO."""
-    return audio and {"waveform": audio.waveform[None], "sample_rate": audio.sample_rate}
-
-
-def _trimmed(video: VideoFromFile) -> bool:
-    """Whether a VIDEO shows only part of its file (newer versions of ComfyUI can trim without a new file)."""
-    try:
-        return VideoFromFile(video.get_stream_source()).get_duration() - video.get_duration() > 1e-3
-    except ValueError:  # a stream that does not tell how long it is cannot have been trimmed by time
-        return False

@@ -13,7 +13,7 @@ from ..pusa_core.colour import (
     window_starts,
 )
 from ..pusa_core.drift_plot import plot_drift
-from .search_words import search_words
+from .host.schema import search_words
 
 METHOD_TIP = (
     "monge-kantorovich: the gentlest linear map between the two sets of colours, mixed channels included. "

@@ -19,9 +19,8 @@ from ..pusa_core.frames import (
     resolve_position,
 )
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
-from .search_words import search_words
-
-WAN_CHANNELS = 16
+from .host.models import WAN_CHANNELS, check_wan_vae
+from .host.schema import search_words
 
 
 class PusaConditionFrames(io.ComfyNode):
@@ -137,17 +136,3 @@ def placed(latent: dict[str, Any], conditions: list[FrameCondition]) -> dict[str
 def fit_to_latent(images: Tensor, samples: Tensor, resize: str) -> Tensor:
     """Pictures [N, H, W, C] at the pixel size of a Wan latent [B, 16, F, h, w]: 8 pixels for each latent one."""
     return fit_images(images, samples.shape[4] * 8, samples.shape[3] * 8, resize)
-
-
-def check_wan_vae(vae: Any) -> None:
-    """Refuse a missing VAE and one that does not make 16-channel video latents."""
-    if vae is None:
-        raise PusaError(
-            "No VAE came in. Check the file of the checkpoint or Load VAE node: wan_2.1_vae.safetensors is needed."
-        )
-    channels = getattr(vae, "latent_channels", WAN_CHANNELS)
-    if channels != WAN_CHANNELS or getattr(vae, "latent_dim", 3) != 3:
-        raise PusaError(
-            f"This VAE makes latents of {channels} channels, Wan2.1 and Wan2.2 14B need wan_2.1_vae.safetensors "
-            f"({WAN_CHANNELS} channels, video). The Wan2.2 VAE belongs to the 5B model only."
-        )

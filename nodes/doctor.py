@@ -11,10 +11,12 @@ from ..pusa_core.doctor import FRAME_RATE, Facts, ModelFacts, diagnose, report
 from ..pusa_core.errors import PusaError
 from ..pusa_core.graph_settings import GraphSettings, read_graph
 from ..pusa_core.lora.experts import LoraFacts
-from .comfy_hooks import experts_of, multipliers_of, require_wan_t2v
-from .core_samplers import OFFERED, STOCHASTIC
-from .lora_patches import lora_facts, parameter_shapes, patches_of_others
-from .search_words import search_words
+from .host.expert_switch import experts_of
+from .host.lora_patches import lora_facts, parameter_shapes, patches_of_others
+from .host.models import require_wan_t2v
+from .host.samplers import OFFERED, STOCHASTIC
+from .host.schema import search_words
+from .host.timesteps import multipliers_of
 
 
 class PusaDoctor(io.ComfyNode):

@@ -8,9 +8,9 @@ from comfy_api.latest import io, ui
 
 from ..pusa_core.experts import BOUNDARY_T2V
 from ..pusa_core.lora.experts import mismatch
-from .comfy_hooks import switch_experts
-from .lora_patches import lora_facts
-from .search_words import search_words
+from .host.expert_switch import switch_experts
+from .host.lora_patches import lora_facts
+from .host.schema import search_words
 
 CFG_TIP = "Guidance of this expert; 0 takes the sampler's cfg."
 

@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import folder_paths
 from comfy_api.latest import io, ui
-from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..pusa_core.errors import PusaError
 from ..pusa_core.folders import (
@@ -23,7 +21,9 @@ from ..pusa_core.folders import (
     report_row,
 )
 from ..pusa_core.video_parts import count_frames
-from .video_metadata import video_metadata
+from .host import folders
+from .host.graph import blocked
+from .host.video import video_metadata
 
 ItemType = io.Custom("PUSA_FOLDER_ITEM")
 
@@ -71,9 +71,9 @@ class PusaFolder(io.ComfyNode):
     def validate_inputs(cls, folder: str | None, output_folder: str | None) -> bool | str:
         try:  # a linked input comes as None: it is known only when the node runs
             if output_folder is not None:
-                folder_inside(_output(), output_folder, "output_folder")
+                folder_inside(folders.output_folder(), output_folder, "output_folder")
             if folder is not None:
-                read_folder(_input(), folder, "", ItemSettings())
+                read_folder(folders.input_folder(), folder, "", ItemSettings())
         except PusaError as error:
             return str(error)
         return True
@@ -82,7 +82,10 @@ class PusaFolder(io.ComfyNode):
     def fingerprint_inputs(cls, folder: str | None, output_folder: str | None, **settings: Any) -> Any:
         if folder is None or output_folder is None:
             return float("nan")  # linked: never the same
-        items = pending(read_folder(_input(), folder, output_folder, ItemSettings()), _output())
+        items = pending(
+            read_folder(folders.input_folder(), folder, output_folder, ItemSettings()),
+            folders.output_folder(),
+        )
         return [(item.name, item.prompt, str(item.settings), item.picture.stat().st_mtime) for item in items]
 
     @classmethod
@@ -99,13 +102,13 @@ class PusaFolder(io.ComfyNode):
         items_per_run: int = 1,
     ) -> io.NodeOutput:
         defaults = ItemSettings(negative, noise_multipliers, seed, length, steps, cfg)
-        items = read_folder(_input(), folder, output_folder, defaults)
-        waiting = pending(items, _output())
+        items = read_folder(folders.input_folder(), folder, output_folder, defaults)
+        waiting = pending(items, folders.output_folder())
         if not waiting:
             status = (
                 f"All {len(items)} items of {folder!r} are finished; the report is {output_folder}/{REPORT}."
             )
-            nothing = [ExecutionBlocker(None)] * 9  # nothing after this node runs, without an error
+            nothing = [blocked()] * 9  # nothing after this node runs, without an error
             return io.NodeOutput(*nothing, status, ui=ui.PreviewText(status))
         taken = waiting[: items_per_run or len(waiting)]
         status = f"{', '.join(item.name for item in taken)}: then {len(waiting) - len(taken)} of {len(items)} items are left."
@@ -146,7 +149,7 @@ class PusaFolderSave(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: Any, item: FolderItem) -> io.NodeOutput:
-        result = item.result(_output())
+        result = item.result(folders.output_folder())
         result.parent.mkdir(parents=True, exist_ok=True)
         unfinished = result.with_name(f"{item.name}.unfinished.mp4")
         video.save_to(str(unfinished), metadata=video_metadata(cls.hidden) or None)
@@ -155,13 +158,6 @@ class PusaFolderSave(io.ComfyNode):
         add_to_report(result.parent / REPORT, report_row(item, frames, float(frames / rate)))
         saved = ui.SavedResult(result.name, Path(item.output_folder).as_posix(), io.FolderType.output)
         return io.NodeOutput(
-            result.relative_to(os.path.realpath(_output())).as_posix(), ui=ui.PreviewVideo([saved])
+            result.relative_to(os.path.realpath(folders.output_folder())).as_posix(),
+            ui=ui.PreviewVideo([saved]),
         )
-
-
-def _input() -> Path:
-    return Path(folder_paths.get_input_directory())
-
-
-def _output() -> Path:
-    return Path(folder_paths.get_output_directory())

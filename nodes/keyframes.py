@@ -12,7 +12,7 @@ from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, check_images
 from ..pusa_core.keyframes import EVEN, SPACINGS, keyframe_positions
 from .conditions import checked_samples, fit_to_latent, picture_conditions, placed
-from .search_words import search_words
+from .host.schema import search_words
 
 
 class PusaKeyframes(io.ComfyNode):

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import WrappersMP
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..pusa_core.choices import check_choice
 from ..pusa_core.clips import transition_conditions
 from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES
-from ..pusa_core.loop import (
-    decode_loop,
-    decode_still_loop,
-    rolled_back,
-    rolled_order,
-    step_of,
-    still_positions,
-)
+from ..pusa_core.loop import decode_loop, decode_still_loop, still_positions
 from .clips import (
     CLIP_TYPES,
     CONTEXT_TOOLTIP,
@@ -31,14 +22,12 @@ from .clips import (
     FRAME_RATE_TOOLTIP,
     MULTIPLIERS_TOOLTIP,
     RESIZE_TOOLTIP,
-    clip_of,
     reading_rate,
 )
-from .comfy_hooks import require_wan_t2v
 from .conditions import checked_samples, fit_to_latent, picture_conditions, placed
-from .search_words import search_words
-
-ROLL_KEY = "pusa_roll"
+from .host.roll import roll_latents
+from .host.schema import search_words
+from .host.video import clip_of
 
 STILL, CLIP = LOOPS = ("still", "clip")
 ROLLED, STILL_ENDS = LOOP_LATENTS = ("rolled", "still at both ends")
@@ -120,8 +109,7 @@ class PusaLoopConditions(io.ComfyNode):
         frame_rate: float = 16.0,
     ) -> io.NodeOutput:
         samples = checked_samples(vae, latent)
-        if kind not in LOOPS:
-            raise PusaError(f"kind is {kind!r}; use one of {', '.join(LOOPS)}.")
+        check_choice("kind", kind, LOOPS)
         clip = clip_of(video, frame_rate)
         rate = reading_rate(fps)
 
@@ -174,7 +162,7 @@ class PusaLoopModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: ModelPatcher, roll_per_step: int = 2) -> io.NodeOutput:
+    def execute(cls, model: Any, roll_per_step: int = 2) -> io.NodeOutput:
         return io.NodeOutput(roll_latents(model, roll_per_step))
 
 
@@ -205,51 +193,7 @@ class PusaLoopDecode(io.ComfyNode):
     @classmethod
     def execute(cls, vae: Any, samples: dict[str, Any], kind: str = ROLLED) -> io.NodeOutput:
         latents = checked_samples(vae, samples)
-        if kind not in LOOP_LATENTS:
-            raise PusaError(f"kind is {kind!r}; use one of {', '.join(LOOP_LATENTS)}.")
+        check_choice("kind", kind, LOOP_LATENTS)
         decode = decode_loop if kind == ROLLED else decode_still_loop
         videos = [decode(lambda one: vae.decode(one).flatten(0, 1), latent) for latent in latents.split(1)]
         return io.NodeOutput(torch.cat(videos))
-
-
-class RolledLatents:
-    """DIFFUSION_MODEL wrapper: the model sees latent and per-frame timesteps rolled, and its velocity is rolled back.
-
-    The sampler's own state stays where it is, so any sampler, cache or preview works on it unchanged. Tensor operations only: this
-    runs inside the compiled region of TorchCompileModel.
-    """
-
-    def __init__(self, roll_per_step: int):
-        self.roll_per_step = roll_per_step
-
-    def __call__(
-        self, executor: Callable[..., Tensor], x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any
-    ) -> Tensor:
-        options = next(
-            (value for value in reversed(args) if isinstance(value, dict)),
-            kwargs.get("transformer_options") or {},
-        )
-        if options.get("context_window") is not None:
-            raise PusaError(
-                "Loop Model cannot work inside context windows, where the model never sees the whole loop. Remove one of the two nodes."
-            )
-        sigmas, sigma = options.get("sample_sigmas"), options.get("sigmas")
-        if sigmas is None or sigma is None:
-            raise PusaError(
-                "Loop Model is not told the schedule by this sampler. Use KSampler, SamplerCustom or Vectorized Timestep Sampler."
-            )
-        order = rolled_order(x.shape[2], step_of(sigma.flatten()[0], sigmas), self.roll_per_step).to(x.device)
-        if timestep.ndim == 2 and timestep.shape[1] == x.shape[2]:
-            timestep = timestep[:, order]
-        return executor(x.index_select(2, order), timestep, *args, **kwargs).index_select(
-            2, rolled_back(order)
-        )
-
-
-def roll_latents(model: ModelPatcher, roll_per_step: int) -> ModelPatcher:
-    """A clone of the model that sees its latent rolled by `roll_per_step` latent frames more at each step."""
-    require_wan_t2v(model)
-    patched = model.clone()
-    patched.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, ROLL_KEY)
-    patched.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, ROLL_KEY, RolledLatents(roll_per_step))
-    return patched

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import folder_paths
 from comfy_api.latest import io, ui
 
-from ..pusa_core.errors import PusaError
+from ..pusa_core.choices import check_choice
 from ..pusa_core.lora.contents import read_contents, require_finite_contents
 from ..pusa_core.lora.experts import AUTO, EXPERTS, LIGHTX2V, PUSA, contradiction, guess_expert
 from ..pusa_core.lora.facts import facts_of
 from ..pusa_core.lora.matching import ON_MISMATCH, STOP, match, require_match
 from ..pusa_core.lora.report import load_report
 from ..pusa_core.lora.weight_files import FileStamp, open_weights
-from .lora_patches import lora_facts, parameter_shapes, with_lora
-from .search_words import search_words
+from .host.folders import find_lora, lora_names, lora_path
+from .host.lora_patches import lora_facts, parameter_shapes, with_lora
+from .host.schema import search_words
 
 EXPERT_TOOLTIP = (
     "The model this LoRA was made for. auto reads it from the file's name and metadata. "
@@ -43,7 +43,7 @@ class PusaLoraLoader(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "lora_name",
-                    options=folder_paths.get_filename_list("loras"),
+                    options=lora_names(),
                     tooltip="File in models/loras.",
                 ),
                 io.Float.Input(
@@ -99,7 +99,7 @@ class PusaLightX2VLoader(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "lora_name",
-                    options=folder_paths.get_filename_list("loras"),
+                    options=lora_names(),
                     tooltip="File in models/loras.",
                 ),
                 io.Float.Input(
@@ -137,9 +137,8 @@ def _load(
     loader: str, model, lora_name: str, strength: float, expert: str, on_mismatch: str
 ) -> io.NodeOutput:
     """Read, match, check, then patch a clone; whatever is wrong stops before the model is touched."""
-    if expert not in EXPERTS:
-        raise PusaError(f"expert is {expert!r}; use one of {', '.join(EXPERTS)}.")
-    file = open_weights(_path(lora_name))
+    check_choice("expert", expert, EXPERTS)
+    file = open_weights(lora_path(lora_name))
     contents = read_contents(file)
     found = require_match(match(contents, parameter_shapes(model)), on_mismatch)
     require_finite_contents(contents)
@@ -156,18 +155,9 @@ def _load(
     )
 
 
-def _path(lora_name: str) -> str:
-    path = folder_paths.get_full_path("loras", lora_name)
-    if path is None:
-        raise PusaError(
-            f"There is no {lora_name} in models/loras. Choose a file that is there, or refresh the list (R)."
-        )
-    return path
-
-
 def _fingerprint(lora_name: str) -> tuple:
     """Changes when the file behind the name was replaced."""
-    path = folder_paths.get_full_path("loras", lora_name)
+    path = find_lora(lora_name)
     if path is None:
         return (lora_name,)
     stamp = FileStamp.of(path)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import comfy.utils
-import folder_paths
 from comfy_api.latest import io, ui
 
-from ..pusa_core.errors import PusaError
+from ..pusa_core.choices import check_choice
 from ..pusa_core.merged_files import (
     SUBFOLDER,
     Sources,
@@ -22,10 +19,12 @@ from ..pusa_core.merged_files import (
     stem,
     write_merged,
 )
-from .lora_patches import lora_facts
-from .merged_model import MergedWeights, for_a_file, merge_from_file, merge_in_memory
-from .model_identity import weights_identity
-from .search_words import search_words
+from .host.folders import model_folders
+from .host.identity import weights_identity
+from .host.lora_patches import lora_facts
+from .host.merge import MergedWeights, for_a_file, merge_from_file, merge_in_memory
+from .host.progress import progress_over
+from .host.schema import search_words
 
 IN_MEMORY, IN_A_FILE = "in memory", "in a file"
 KEEP = (IN_MEMORY, IN_A_FILE)
@@ -72,8 +71,7 @@ class PusaMergeLoras(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, keep: str = IN_MEMORY) -> io.NodeOutput:
-        if keep not in KEEP:
-            raise PusaError(f"keep is {keep!r}; use {IN_MEMORY} or {IN_A_FILE}.")
+        check_choice("keep", keep, KEEP)
         weights = MergedWeights(model)
         if not weights.patched:
             return io.NodeOutput(
@@ -91,39 +89,28 @@ class PusaMergeLoras(io.ComfyNode):
 
 def _in_memory(weights: MergedWeights, sources: Sources) -> tuple[Any, list[str]]:
     """The merged MODEL and what the node says of it."""
-    merged = merge_in_memory(weights, _progress(weights))
+    merged = merge_in_memory(weights, progress_over(len(weights.names)))
     return merged, [f"Takes {size_text(weights.nbytes)} of memory beside the base model."]
 
 
 def _in_a_file(weights: MergedWeights, sources: Sources) -> tuple[Any, list[str]]:
     """The merged MODEL from a file, which is written if no earlier run did, and what the node says of it."""
     digest = weights_identity(weights.model)
-    folders = [Path(folder) for folder in folder_paths.get_folder_paths("diffusion_models")]
+    folders = model_folders()
     path = find_merged(folders, digest)
     told = "Found, written by an earlier run"
     if path is None:
         told = "Written"
-        path = merged_path(_folder_to_write(folders), sources, digest)
+        path = merged_path(folders[0], sources, digest)
         path.parent.mkdir(parents=True, exist_ok=True)
         require_disk(path.parent, weights.nbytes)
         facts = lora_facts(weights.model)
         metadata = merged_metadata(digest, sources, facts, len(weights.patched), len(weights.originals))
-        write_merged(path, weights.names, for_a_file(weights, _progress(weights)), metadata)
+        write_merged(path, weights.names, for_a_file(weights, progress_over(len(weights.names))), metadata)
     return merge_from_file(weights, path), [
         f"{told}: {SUBFOLDER}/{path.name}, {size_text(path.stat().st_size)} on disk and as much memory beside the base model.",
         "To save that memory, load this file with Load Diffusion Model instead of the base model, its LoRA loaders and this node.",
     ]
-
-
-def _progress(weights: MergedWeights) -> Any:
-    """A step of the node's progress bar."""
-    bar = comfy.utils.ProgressBar(len(weights.names))
-    return lambda: bar.update(1)
-
-
-def _folder_to_write(folders: list[Path]) -> Path:
-    """The first folder of that name; ComfyUI's own list begins with the older `unet`."""
-    return next((folder for folder in folders if folder.name == "diffusion_models"), folders[0])
 
 
 def _sources(model: Any, hidden: Any) -> Sources:

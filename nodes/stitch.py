@@ -6,18 +6,18 @@ from fractions import Fraction
 from typing import Any
 
 import torch
-from comfy_api.input_impl import VideoFromComponents
 from comfy_api.latest import io
-from comfy_api.util import VideoComponents
 from torch import Tensor
 
+from ..pusa_core.choices import check_choice
 from ..pusa_core.errors import PusaError
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
 from ..pusa_core.sound import mono_or_stereo
 from ..pusa_core.stitch import Footage, stitch
 from ..pusa_core.time_stamps import WAN_RATE, Clip, StampedFrame, check_rate
-from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, RESIZE_TOOLTIP, clip_of, comfy_audio
-from .search_words import search_words
+from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, RESIZE_TOOLTIP
+from .host.schema import search_words
+from .host.video import clip_of, video_of_frames
 
 SIXTEEN, OF_THE_CLIP = RATES = ("16 fps", "of the clip")
 GENERATED, OF_CLIP = SIZES = ("generated", "clip")
@@ -124,8 +124,8 @@ class PusaStitch(io.ComfyNode):
         audio: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         check_images(generated)
-        _check_choice("output_rate", output_rate, RATES)
-        _check_choice("size", size, SIZES)
+        check_choice("output_rate", output_rate, RATES)
+        check_choice("size", size, SIZES)
         given = [
             None if clip is None else clip_of(clip, frame_rate, name)
             for clip, name in ((first, "the first clip"), (second, "the second clip"))
@@ -151,12 +151,8 @@ class PusaStitch(io.ComfyNode):
             else WAN_RATE,
             audio=audio and mono_or_stereo(audio["waveform"], int(audio["sample_rate"])),
         )
-        parts = VideoComponents(
-            images=stitched.frames, audio=comfy_audio(stitched.audio), frame_rate=Fraction(stitched.rate)
-        )
-        return io.NodeOutput(
-            VideoFromComponents(parts), stitched.frames, float(stitched.rate), stitched.first_generated
-        )
+        video = video_of_frames(stitched.frames, stitched.audio, Fraction(stitched.rate))
+        return io.NodeOutput(video, stitched.frames, float(stitched.rate), stitched.first_generated)
 
 
 def _footage(clip: Clip, width: int, height: int, resize: str) -> Footage:
@@ -178,8 +174,3 @@ def _even_size(clip: Clip) -> tuple[int, int]:
     """Width and height of a clip, cut to even numbers."""
     height, width = next(clip.stamped()).pixels.shape[:2]
     return max(2, width // 2 * 2), max(2, height // 2 * 2)
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise PusaError(f"{name} is {value!r}; use one of {', '.join(allowed)}.")

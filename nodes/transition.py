@@ -15,11 +15,11 @@ from .clips import (
     FRAME_RATE_TOOLTIP,
     MULTIPLIERS_TOOLTIP,
     RESIZE_TOOLTIP,
-    clip_of,
     reading_rate,
 )
 from .conditions import checked_samples, fit_to_latent, placed
-from .search_words import search_words
+from .host.schema import search_words
+from .host.video import clip_of
 
 
 class PusaTransition(io.ComfyNode):

@@ -9,6 +9,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from .choices import check_choice
 from .conditions import FrameCondition
 from .encoding import Encode, encode_frames, lead_in_before
 from .errors import PusaError
@@ -63,8 +64,7 @@ def plan_clip(
     reference_semantics: the clip's latent frame i always becomes the video's latent frame i, as in PusaV1's
     wan22_14b_v2v_pusa.py, so "extend" takes the clip's first frames and "prepend" the frames at the video's own end.
     """
-    if task not in TASKS:
-        raise PusaError(f"task is {task!r}; use one of {', '.join(TASKS)}.")
+    check_choice("task", task, TASKS)
     if task in (EXTEND, PREPEND):
         _refuse_text("positions", positions, task, "complete or custom")
         _refuse_text("source_positions", source_positions, task, CUSTOM)

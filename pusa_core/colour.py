@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .choices import check_choice
 from .errors import PusaError
 from .images import check_images
 
@@ -103,8 +104,7 @@ class ColourTransfer:
 
 def check_method(method: str) -> str:
     """The method itself, if it is one of METHODS."""
-    if method not in METHODS:
-        raise PusaError(f"method is {method!r}; use one of {', '.join(METHODS)}.")
+    check_choice("method", method, METHODS)
     return method
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from .choices import check_choice
 from .errors import PusaError
 from .frames import STRIDE, video_length
 
@@ -53,8 +54,7 @@ def encode_keyframe(encode: Encode, picture: Tensor, position: int, manner: str 
     first frame of a video, wherever it stands. "in sequence" gives what the VAE makes of a picture that fills the four
     frames of a later position: it is held for up to LEAD_IN latent frames before. The same at position 0.
     """
-    if manner not in ENCODE_MANNERS:
-        raise PusaError(f"encode is {manner!r}; use one of {', '.join(ENCODE_MANNERS)}.")
+    check_choice("encode", manner, ENCODE_MANNERS)
     before = lead_in_before(position) if manner == IN_SEQUENCE else 0
     return encode(picture.expand(video_length(before + 1), *picture.shape[1:]))[:, :, before : before + 1]
 

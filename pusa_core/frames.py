@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from .choices import check_choice
 from .errors import PusaError
 
 STRIDE = 4
@@ -42,8 +43,7 @@ def resolve_position(position: int, latent_frames: int, unit: str = LATENT_FRAME
 
     unit: "latent frame", or "video frame" for pixel frames of the decoded video.
     """
-    if unit not in POSITION_UNITS:
-        raise PusaError(f"position_unit is {unit!r}; use one of {', '.join(map(repr, POSITION_UNITS))}.")
+    check_choice("position_unit", unit, POSITION_UNITS)
     count = latent_frames if unit == LATENT_FRAME else video_length(latent_frames)
     if not -count <= position < count:
         last = position if position >= 0 else -position - 1

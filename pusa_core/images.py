@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
+from .choices import check_choice
 from .errors import PusaError
 
 CROP, LETTERBOX, STRETCH = RESIZES = ("crop", "letterbox", "stretch")
@@ -32,8 +33,7 @@ def fit_images(images: Tensor, width: int, height: int, resize: str = CROP) -> T
     sides, "letterbox" shows all and pads with black, "stretch" ignores the proportions.
     Returns [N, height, width, 3], 0 to 1. An alpha channel is dropped. Resampling is bicubic with antialiasing.
     """
-    if resize not in RESIZES:
-        raise PusaError(f"resize is {resize!r}; use one of {', '.join(RESIZES)}.")
+    check_choice("resize", resize, RESIZES)
     check_images(images)
     pixels = images[..., :3].movedim(-1, 1)
     source_height, source_width = pixels.shape[-2:]

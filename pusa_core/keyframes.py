@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .choices import check_choice
 from .errors import PusaError
 from .frames import VIDEO_FRAME, parse_positions, resolve_position, video_length
 
@@ -16,8 +17,7 @@ def keyframe_positions(count: int, latent_frames: int, spacing: str, times: str,
     latent_frames: F of the video; times: one entry per picture, in what `spacing` says, empty for "even"; fps: frames per
     second of the video, for seconds. Two pictures in one latent frame are an error.
     """
-    if spacing not in SPACINGS:
-        raise PusaError(f"spacing is {spacing!r}; use one of {', '.join(SPACINGS)}.")
+    check_choice("spacing", spacing, SPACINGS)
     if spacing == EVEN:
         if times.strip():
             raise PusaError(

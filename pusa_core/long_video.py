@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from .choices import check_choice
 from .colour import apply_transfer, colour_statistics, fit_transfer
 from .conditions import FrameCondition, place
 from .encoding import IN_SEQUENCE, encode_frames, encode_keyframe
@@ -68,8 +69,7 @@ class Window:
 
 def duration_in_frames(duration: float, unit: str, fps: float) -> int:
     """Frames of a video of `duration` seconds or frames."""
-    if unit not in DURATION_UNITS:
-        raise PusaError(f"duration_unit is {unit!r}; use one of {', '.join(DURATION_UNITS)}.")
+    check_choice("duration_unit", unit, DURATION_UNITS)
     frames = duration * fps if unit == SECONDS else duration
     if not (math.isfinite(frames) and frames >= 1) or (unit == FRAMES and frames != int(frames)):
         raise PusaError(

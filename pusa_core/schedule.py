@@ -37,11 +37,12 @@ def frame_sigmas(sigmas: Tensor, noise_multipliers: Tensor) -> Tensor:
 
     sigmas: [S+1], 1 is pure noise, 0 is clean; noise_multipliers: [F], each in [0, 1], where 0 keeps a
     frame clean throughout and 1 leaves it on the global schedule.
-    Returns [S+1, F]; row i belongs to sigmas[i].
+    Returns [S+1, F]; row i belongs to sigmas[i]. Timesteps, which are 1000 sigmas, scale the same way, and so do the sigmas [B] of
+    a batch: this is the one place where a level is multiplied.
     """
     return sigmas[:, None] * noise_multipliers
 
 
 def over_frames(values: Tensor) -> Tensor:
-    """One value per latent frame, shaped to multiply a latent: [F] -> [1, 1, F, 1, 1]."""
-    return rearrange(values, "f -> 1 1 f 1 1")
+    """One value per latent frame, shaped to multiply a latent: [F] -> [1, 1, F, 1, 1], [B, F] -> [B, 1, F, 1, 1]."""
+    return rearrange(values, "f -> 1 1 f 1 1" if values.ndim == 1 else "b f -> b 1 f 1 1")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..choices import check_choice
 from ..errors import PusaError
 from .contents import Change, LoraContents
 from .weight_files import shorten
@@ -100,8 +101,7 @@ def match(contents: LoraContents, parameters: Mapping[str, tuple[int, ...]]) -> 
 
 def require_match(found: Match, on_mismatch: str) -> Match:
     """The match itself, if all of the file fits; with "apply what matches", if any of it does."""
-    if on_mismatch not in ON_MISMATCH:
-        raise PusaError(f"on_mismatch is {on_mismatch!r}; use one of {', '.join(map(repr, ON_MISMATCH))}.")
+    check_choice("on_mismatch", on_mismatch, ON_MISMATCH)
     name, unmatched = found.contents.name, found.unmatched_keys
     if not unmatched and found.applied:
         return found

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from comfyui_pusa.nodes.comfy_hooks import switch_experts
+from comfyui_pusa.nodes.host.expert_switch import switch_experts
 from support import composition, tiny_wan
 from support.comfy_runs import ksampler, video_latent
 from support.composition import SAMPLERS, TASKS, record, relative_error, vectorized

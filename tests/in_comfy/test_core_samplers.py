@@ -41,7 +41,7 @@ def schedule(pack):
 
 
 def test_every_sampler_of_comfyui_is_sorted(pack):
-    from comfyui_pusa.nodes import core_samplers
+    from comfyui_pusa.nodes.host import samplers as core_samplers
 
     tables = [core_samplers.HOLDING, core_samplers.STOCHASTIC, core_samplers.SCALAR]
     assert not set(comfy.samplers.SAMPLER_NAMES) - frozenset().union(*tables)
@@ -215,7 +215,7 @@ def test_churn_is_refused(load_tiny_wan, vectorized, schedule):
 
 @pytest.mark.parametrize("sampler", ["euler_ancestral", "lcm"])
 def test_our_stochastic_samplers_are_comfyuis_where_no_frame_is_given(sampler, load_tiny_wan, pack, schedule):
-    from comfyui_pusa.nodes.core_samplers import build_sampler
+    from comfyui_pusa.nodes.host.samplers import build_sampler
 
     latent = video_latent([1.0] * 5)
     model = plain(load_tiny_wan())

@@ -209,7 +209,7 @@ def test_core_loras_before_and_after_ours_add_up(load_tiny_wan, vectorized, pack
 def test_a_low_expert_patched_after_the_switch_keeps_its_own_patches(
     load_tiny_wan, switch, core_lora, pack, tiny_lora_file
 ):
-    from comfyui_pusa.nodes.comfy_hooks import experts_of
+    from comfyui_pusa.nodes.host.expert_switch import experts_of
 
     high = load_tiny_wan(HIGH)
     low = pack["PusaLoraLoader"].execute(

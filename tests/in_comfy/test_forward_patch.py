@@ -8,8 +8,9 @@ import comfy.model_management
 import pytest
 import torch
 
-from comfyui_pusa.nodes import wan_forward
-from comfyui_pusa.nodes.comfy_hooks import switch_experts, vectorize_timesteps
+from comfyui_pusa.nodes.host import forward as wan_forward
+from comfyui_pusa.nodes.host.expert_switch import switch_experts
+from comfyui_pusa.nodes.host.timesteps import vectorize_timesteps
 from support.comfy_runs import ksampler, video_latent
 
 MULTIPLIERS = (0.0, 0.4, 1.0, 1.0, 0.7)
@@ -20,9 +21,7 @@ def comfyui_forward(monkeypatch):
     """comfyui_forward(model, multipliers): a patched clone that keeps ComfyUI's own block forward."""
 
     def patch(model, multipliers=MULTIPLIERS, shift=5.0):
-        patched = vectorize_timesteps(model, torch.tensor(multipliers), shift)
-        wan_forward.unpatch_forward(patched)
-        return patched
+        return wan_forward.without_forward(vectorize_timesteps(model, torch.tensor(multipliers), shift))
 
     return patch
 
@@ -119,7 +118,7 @@ def test_multipliers_of_one_keep_comfyuis_forward(load_tiny_wan):
 def test_the_second_expert_runs_the_patched_forward_on_its_own_blocks(load_tiny_wan, comfyui_forward):
     high, low = load_tiny_wan(10), load_tiny_wan(11)
     switched = vectorized(switch_experts(high, low, 0.875))
-    from comfyui_pusa.nodes.comfy_hooks import experts_of
+    from comfyui_pusa.nodes.host.expert_switch import experts_of
 
     carried = experts_of(switched).low_after(switched)
     for index, block in enumerate(low.model.diffusion_model.blocks):
@@ -133,7 +132,7 @@ def test_the_second_expert_runs_the_patched_forward_on_its_own_blocks(load_tiny_
 
 def test_a_method_that_another_node_patched_after_the_switch_is_bound_to_each_expert(load_tiny_wan):
     """As NAG nodes do: an object patch of cross_attn.forward, bound to the module it was made from."""
-    from comfyui_pusa.nodes.comfy_hooks import experts_of
+    from comfyui_pusa.nodes.host.expert_switch import experts_of
 
     switched = switch_experts(load_tiny_wan(10), load_tiny_wan(11), 0.875).clone()
     module = switched.model.diffusion_model.blocks[0].cross_attn
@@ -148,7 +147,7 @@ def test_a_method_that_another_node_patched_after_the_switch_is_bound_to_each_ex
 
 
 def test_a_module_that_another_node_put_in_after_the_switch_is_refused(load_tiny_wan):
-    from comfyui_pusa.nodes.comfy_hooks import experts_of
+    from comfyui_pusa.nodes.host.expert_switch import experts_of
     from comfyui_pusa.pusa_core.errors import PusaError
 
     switched = switch_experts(load_tiny_wan(10), load_tiny_wan(11), 0.875).clone()

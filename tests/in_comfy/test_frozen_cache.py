@@ -7,9 +7,10 @@ import comfy.model_management
 import pytest
 import torch
 
-from comfyui_pusa.nodes import frozen_cache
-from comfyui_pusa.nodes.comfy_hooks import switch_experts
-from comfyui_pusa.nodes.frozen_cache import PusaFrozenFrameCache, cache_frozen_frames
+from comfyui_pusa.nodes.frozen_cache import PusaFrozenFrameCache
+from comfyui_pusa.nodes.host import frozen_cache
+from comfyui_pusa.nodes.host.expert_switch import switch_experts
+from comfyui_pusa.nodes.host.frozen_cache import cache_frozen_frames
 from comfyui_pusa.pusa_core.errors import PusaError
 from support import composition
 from support.comfy_runs import ksampler, video_latent
@@ -198,6 +199,9 @@ def test_comfyui_is_told_what_the_cache_will_keep(load_tiny_wan, monkeypatch, cf
         without = asked.copy()
         asked.clear()
         patch.setattr(frozen_cache, "attention_with_frozen_frames", counted)
+        patch.setattr(
+            frozen_cache.FrozenFrameCache, "patches", (frozen_cache.forward_without_frozen_frames, counted)
+        )
         ksampler(vectorized(cache_frozen_frames(model(), 2, 0.0, 1.0, 0.0), latent), latent, cfg=cfg)
     rows = 1 if cfg == 1 else 2
     assert len(asked) == len(without) == (1 if expert == "one" else 2)

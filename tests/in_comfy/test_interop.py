@@ -11,10 +11,10 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from comfyui_pusa.nodes.comfy_hooks import switch_experts
-from comfyui_pusa.nodes.frozen_cache import cache_frozen_frames
-from comfyui_pusa.nodes.lora_patches import parameter_shapes
-from comfyui_pusa.nodes.model_identity import model_identity
+from comfyui_pusa.nodes.host.expert_switch import switch_experts
+from comfyui_pusa.nodes.host.frozen_cache import cache_frozen_frames
+from comfyui_pusa.nodes.host.identity import model_identity
+from comfyui_pusa.nodes.host.lora_patches import parameter_shapes
 from comfyui_pusa.pusa_core.errors import PusaError
 from support import composition, tiny_wan
 from support.comfy_runs import ksampler, video_latent

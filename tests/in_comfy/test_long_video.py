@@ -102,14 +102,14 @@ def test_the_first_window_is_what_the_parts_of_the_graph_make(make, pack, load_t
 
 
 def test_given_frames_of_the_second_window_are_the_tail_of_the_first(make, monkeypatch, pack):
-    import comfyui_pusa.nodes.long_video as node
+    import comfyui_pusa.nodes.host.long_video as node
 
     seen = []
     original = node.sample_video
 
-    def watch(model, positive, negative, latent, *args):
-        seen.append(latent)
-        return original(model, positive, negative, latent, *args)
+    def watch(request, *args):
+        seen.append(request.latent)
+        return original(request, *args)
 
     monkeypatch.setattr(node, "sample_video", watch)
     make(duration=29.0)
@@ -121,11 +121,11 @@ def test_given_frames_of_the_second_window_are_the_tail_of_the_first(make, monke
 
 
 def test_prompts_over_time_reach_their_windows(make, pack, monkeypatch):
-    import comfyui_pusa.nodes.long_video as node
+    import comfyui_pusa.nodes.host.long_video as node
 
     used = []
     original = node.sample_video
-    monkeypatch.setattr(node, "sample_video", lambda *args: used.append(args[1]) or original(*args))
+    monkeypatch.setattr(node, "sample_video", lambda *args: used.append(args[0].positive) or original(*args))
     prompt = pack["PusaPromptTime"]
     first = prompt.execute([[tiny_wan.context(1), {}]], 0.0).result[0]
     both = prompt.execute([[tiny_wan.context(9), {}]], 1.0, earlier=first).result[0]
@@ -138,15 +138,14 @@ def test_prompts_over_time_reach_their_windows(make, pack, monkeypatch):
 
 def stop_at_step(monkeypatch, step: int) -> None:
     """Interrupt the run as the user's Cancel does, at the given step counted over all windows."""
-    import comfyui_pusa.nodes.long_video as node
 
-    class Cancelled(node.comfy.utils.ProgressBar):
+    class Cancelled(comfy.utils.ProgressBar):
         def update_absolute(self, value, total=None, preview=None):
             if value == step:
                 comfy.model_management.interrupt_current_processing()
             super().update_absolute(value, total, preview)
 
-    monkeypatch.setattr(node.comfy.utils, "ProgressBar", Cancelled)
+    monkeypatch.setattr(comfy.utils, "ProgressBar", Cancelled)
 
 
 def test_a_cancelled_run_goes_on_to_the_same_file(make, output, monkeypatch, load_tiny_wan, load_tiny_vae):
@@ -198,7 +197,7 @@ def test_resume_off_begins_anew(make, output, monkeypatch):
 
 
 def test_a_model_is_recognised_after_its_lora_was_merged(pack, load_tiny_wan, tiny_lora_file):
-    from comfyui_pusa.nodes.model_identity import model_identity
+    from comfyui_pusa.nodes.host.identity import model_identity
 
     model = pack["PusaLoraLoader"].execute(load_tiny_wan(), tiny_lora_file(), 1.4, "auto").result[0]
     before = model_identity(model)
@@ -211,7 +210,7 @@ def test_a_model_is_recognised_after_its_lora_was_merged(pack, load_tiny_wan, ti
 
 
 def test_both_experts_count_for_the_identity(pack, load_tiny_wan):
-    from comfyui_pusa.nodes.model_identity import model_identity
+    from comfyui_pusa.nodes.host.identity import model_identity
 
     switch = pack["PusaMoESwitch"].execute
     names = {
@@ -227,7 +226,7 @@ def test_two_experts_make_a_long_video(make, pack, load_tiny_wan):
 
 
 def test_progress_counts_the_steps_of_all_windows(make, monkeypatch):
-    import comfyui_pusa.nodes.long_video as node
+    import comfyui_pusa.nodes.host.long_video as node
 
     seen = []
 
@@ -235,7 +234,7 @@ def test_progress_counts_the_steps_of_all_windows(make, monkeypatch):
         def update_absolute(self, value, total=None, preview=None):
             seen.append((value, self.total, preview is not None))
 
-    monkeypatch.setattr(node.comfy.utils, "ProgressBar", Watched)
+    monkeypatch.setattr(comfy.utils, "ProgressBar", Watched)
     make()
     bar = [value for value, total, _ in seen if total == 4]
     assert bar == [1, 2, 2, 3, 4, 4]
@@ -243,7 +242,7 @@ def test_progress_counts_the_steps_of_all_windows(make, monkeypatch):
 
 
 def test_the_workflow_is_stored_in_the_file(make, output, pack, monkeypatch):
-    import comfyui_pusa.nodes.long_video as node
+    import comfyui_pusa.nodes.host.long_video as node
 
     monkeypatch.setattr(
         node, "video_metadata", lambda hidden: {"prompt": {"1": {"class_type": "PusaLongVideo"}}}
@@ -270,7 +269,7 @@ def test_the_workflow_is_stored_in_the_file(make, output, pack, monkeypatch):
     ],
 )
 def test_bad_input_gets_its_sentence_before_anything_runs(make, output, monkeypatch, change, words):
-    import comfyui_pusa.nodes.long_video as node
+    import comfyui_pusa.nodes.host.long_video as node
 
     monkeypatch.setattr(node, "sample_video", lambda *args: pytest.fail("sampling began"))
     with pytest.raises(PusaError, match=words):

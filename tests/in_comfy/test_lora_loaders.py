@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from safetensors.torch import save_file
 
-from comfyui_pusa.nodes.lora_patches import lora_facts
+from comfyui_pusa.nodes.host.lora_patches import lora_facts
 from pusa_core.errors import PusaError
 from pusa_core.lora.experts import HIGH_NOISE, LIGHTX2V, PUSA
 from support import tiny_wan

@@ -15,9 +15,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from comfyui_pusa.nodes import merged_model
 from comfyui_pusa.nodes.doctor import model_facts
-from comfyui_pusa.nodes.lora_patches import lora_facts
+from comfyui_pusa.nodes.host import merge as merged_model
+from comfyui_pusa.nodes.host.lora_patches import lora_facts
 from comfyui_pusa.nodes.merge_loras import IN_A_FILE, IN_MEMORY, KEEP
 from devtools.bench_timing import peak_bytes
 from pusa_core.errors import PusaError

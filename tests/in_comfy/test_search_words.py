@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from comfyui_pusa.nodes import search_words as module
+from comfyui_pusa.nodes.host import schema as module
 
 
 def test_words_are_left_out_where_the_host_would_refuse_them(monkeypatch):

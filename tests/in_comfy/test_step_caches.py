@@ -4,8 +4,8 @@ import comfy.ldm.wan.model
 import pytest
 import torch
 
-from comfyui_pusa.nodes import step_caches
-from comfyui_pusa.nodes.comfy_hooks import switch_experts
+from comfyui_pusa.nodes.host import step_caches
+from comfyui_pusa.nodes.host.expert_switch import switch_experts
 from support import composition
 from support.comfy_runs import ksampler, ksampler_in_two_stages, video_latent
 from support.composition import relative_error, vectorized
@@ -56,7 +56,7 @@ def skipping(forwards, load_tiny_wan, treatment, threshold):
 @pytest.mark.parametrize("treatment", [composition.easy_cache, composition.lazy_cache])
 def test_frozen_frames_do_not_make_a_cache_skip_more(forwards, load_tiny_wan, treatment, monkeypatch):
     measured = skipping(forwards, load_tiny_wan, treatment, 0.3)
-    monkeypatch.setattr("comfyui_pusa.nodes.comfy_hooks.measure_moving_frames", lambda *_: None)
+    monkeypatch.setattr("comfyui_pusa.nodes.host.timesteps.measure_moving_frames", lambda *_: None)
     diluted = skipping(forwards, load_tiny_wan, treatment, 0.3)
     composition.record(
         f"{treatment.__name__}: (forwards of {STEPS}, error) for 0 to 4 of 5 frames frozen",

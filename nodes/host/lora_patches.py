@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
 import torch
-from comfy.patcher_extension import CallbacksMP
-from comfy.weight_adapter import LoRAAdapter, WeightAdapterBase
 from torch import Tensor
 
-from ..pusa_core.lora.contents import Change
-from ..pusa_core.lora.experts import LoraFacts
-from ..pusa_core.lora.weight_files import WeightFile
-
-FACTS = "pusa_loras"
-"""Attachment of a patched model: a tuple of LoraFacts, one per loader, in order."""
-
-BARE_PARAMETERS = "pusa_bare_parameters"
-"""Key of the callback that applies patches of parameters ComfyUI's loader passes over."""
+from ...pusa_core.lora.contents import Change
+from ...pusa_core.lora.experts import LoraFacts
+from ...pusa_core.lora.weight_files import WeightFile
+from . import symbols
+from .features import Aspect, Feature, Hooks, apply, features_of
 
 MERGED_PATCHES = "pusa_merged_patches"
 """Attachment of a merged model: how many of its weights carry patches of other loaders than ours."""
@@ -27,7 +22,7 @@ MERGED_PATCHES = "pusa_merged_patches"
 DIT = "diffusion_model."
 
 
-class PairOnDisk(LoRAAdapter):
+class PairOnDisk(symbols.base_class("LoRAAdapter")):  # type: ignore[misc]
     """ComfyUI's LoRA adapter whose two matrices are read from the file when a weight is computed, then let go.
 
     The maths, fp8, offload and GGUF stay ComfyUI's; only `weights` differs, so that a 10 GB file needs the
@@ -53,7 +48,7 @@ class PairOnDisk(LoRAAdapter):
         self.source = tensors  # as code does that copies an adapter to move it to a device
 
 
-class DiffOnDisk(WeightAdapterBase):
+class DiffOnDisk(symbols.base_class("WeightAdapterBase")):  # type: ignore[misc]
     """A whole difference, read from the file when a weight is computed: weight + strength * diff."""
 
     name = "diff"
@@ -102,7 +97,7 @@ def parameter_shapes(model: Any) -> dict[str, tuple[int, ...]]:
 
 def lora_facts(model: Any) -> tuple[LoraFacts, ...]:
     """What our loaders did to this model so far, first loader first."""
-    return model.get_attachment(FACTS) or ()
+    return tuple(one.facts for one in features_of(model) if isinstance(one, LoraOnDisk))
 
 
 def is_ours(patch: Any) -> bool:
@@ -116,21 +111,48 @@ def patches_of_others(model: Any) -> int:
     return waiting + (model.get_attachment(MERGED_PATCHES) or 0)
 
 
-def with_lora(model: Any, file: WeightFile, changes: Iterable[Change], facts: LoraFacts) -> Any:
-    """A clone of the model that adds the changes, times facts.strength, and remembers the facts."""
-    patched = model.clone()
-    patches = {
-        DIT + change.parameter: (DiffOnDisk if change.rank is None else PairOnDisk)(
-            set(change.keys), (file, change)
+@dataclass(frozen=True, eq=False)
+class LoraOnDisk(Feature):
+    """A LoRA file's changes, times facts.strength, read while the weights are computed."""
+
+    file: WeightFile
+    parts: tuple[Change, ...]
+    facts: LoraFacts
+
+    name = "Pusa LoRA Loader"
+    key = "pusa_bare_parameters"
+    changes = frozenset({Aspect.WEIGHTS})
+    needs = ("LoRAAdapter", "WeightAdapterBase", "CallbacksMP")
+    adds_up = True
+
+    def settings(self) -> Any:
+        facts = self.facts
+        return (facts.fingerprint, facts.strength, sorted(change.parameter for change in self.parts))
+
+    def attach(self, patcher: Any) -> None:
+        patcher.add_patches(
+            {
+                DIT + change.parameter: (DiffOnDisk if change.rank is None else PairOnDisk)(
+                    set(change.keys), (self.file, change)
+                )
+                for change in self.parts
+            },
+            self.facts.strength,
         )
-        for change in changes
-    }
-    patched.add_patches(patches, facts.strength)
-    if any(map(is_bare, patches)):
-        patched.remove_callbacks_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS)
-        patched.add_callback_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS, patch_bare_parameters)
-    patched.set_attachments(FACTS, (*lora_facts(model), facts))
-    return patched
+        super().attach(patcher)
+
+    def carry_to(self, patcher: Any) -> None:
+        super().attach(patcher)  # the weight patches are there
+
+    def hooks(self, patcher: Any) -> Hooks:
+        if not any(is_bare(DIT + change.parameter) for change in self.parts):
+            return Hooks()
+        return Hooks(callbacks={symbols.CallbacksMP.ON_LOAD: patch_bare_parameters})
+
+
+def with_lora(model: Any, file: WeightFile, changes: Iterable[Change], facts: LoraFacts) -> Any:
+    """A clone of the MODEL that adds the changes, times facts.strength."""
+    return apply(model, LoraOnDisk(file, tuple(changes), facts))
 
 
 def patch_bare_parameters(patcher: Any, device: torch.device | None, *_: Any) -> None:

@@ -6,13 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import comfy.k_diffusion.sampling
-import comfy.samplers
 from torch import Tensor
 
-from ..pusa_core import samplers
-from ..pusa_core.errors import PusaError
-from ..pusa_core.schedule import frame_sigmas
+from ...pusa_core import samplers
+from ...pusa_core.errors import PusaError
+from ...pusa_core.schedule import frame_sigmas
+from . import symbols
 
 logger = logging.getLogger("ComfyUI-Pusa")
 
@@ -86,7 +85,7 @@ _OTHER_FUNCTION_NAMES = {
 }
 
 
-class PerFrameSampler(comfy.samplers.KSAMPLER):
+class PerFrameSampler(symbols.base_class("KSAMPLER")):  # type: ignore[misc]
     """A SAMPLER whose fresh noise follows each frame's own level."""
 
     def __init__(self, loop: Callable[..., Tensor], noise_multipliers: Tensor):
@@ -95,7 +94,7 @@ class PerFrameSampler(comfy.samplers.KSAMPLER):
         def run(
             model: Any, x: Tensor, sigmas: Tensor, extra_args: Any, callback: Any, disable: Any
         ) -> Tensor:
-            draw = comfy.k_diffusion.sampling.default_noise_sampler(x, seed=extra_args.get("seed"))
+            draw = symbols.default_noise_sampler(x, seed=extra_args.get("seed"))
             batch = x.new_ones([x.shape[0]])
 
             def denoiser(x: Tensor, step: int) -> Tensor:
@@ -111,7 +110,7 @@ class PerFrameSampler(comfy.samplers.KSAMPLER):
         super().__init__(run)
 
 
-def build_sampler(name: str, noise_multipliers: Tensor) -> comfy.samplers.KSAMPLER:
+def build_sampler(name: str, noise_multipliers: Tensor) -> Any:
     """The SAMPLER of a name in OFFERED, for a latent with these multipliers [F]."""
     if name not in OFFERED:
         raise PusaError(f"sampler_name is {name!r}. {_advice()}")
@@ -119,7 +118,7 @@ def build_sampler(name: str, noise_multipliers: Tensor) -> comfy.samplers.KSAMPL
         return PerFrameSampler(samplers.sample_euler_ancestral, noise_multipliers)
     if name == "lcm":
         return PerFrameSampler(samplers.sample_lcm, noise_multipliers)
-    return comfy.samplers.sampler_object(name)
+    return symbols.sampler_object(name)
 
 
 def sampler_name(sampler: Any) -> str | None:
@@ -159,7 +158,7 @@ def check_sampler(sampler: Any) -> None:
 def _check_deterministic_twin(sampler: Any) -> None:
     """Refuse samplers like RES4LYF's res_2m, which add noise unless they are called res_2m_ode or given eta 0."""
     name = getattr(getattr(sampler, "sampler_function", None), "__name__", "").removeprefix("sample_")
-    known = comfy.samplers.KSampler.SAMPLERS
+    known = symbols.KSampler.SAMPLERS
     if f"{name}_ode" in known or name == "rk_beta":
         twin = f"{name}_ode" if name != "rk_beta" else "eta 0, or a sampler whose name ends in _ode"
         raise PusaError(

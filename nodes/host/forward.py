@@ -13,15 +13,14 @@ import logging
 from types import CodeType, MethodType
 from typing import Any
 
-import comfy.ldm.wan.model
 import comfy.model_management
-import comfy.ops
 import torch
-from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..pusa_core.errors import PusaError
-from ..pusa_core.modulation import fits, gated, modulated
+from ...pusa_core.errors import PusaError
+from ...pusa_core.modulation import fits, gated, modulated
+from . import symbols
+from .attention import PYTORCH_ATTENTION
 
 logger = logging.getLogger("ComfyUI-Pusa")
 
@@ -135,41 +134,41 @@ def check_tokens(tokens: int, frames: int, of_one_frame: int) -> None:
         )
 
 
-def patch_forward(model: ModelPatcher) -> bool:
-    """Give the blocks of a clone the forward above; False, with one log line, where ComfyUI's own must stay."""
-    unpatch_forward(model)
-    if not ENABLED:
-        return False
-    reason = reason_against(model)
+def forward_patches(model: Any) -> dict[str, MethodType]:
+    """Object patches that give a clone's blocks the forward above; none, with one log line, where ComfyUI's own must stay."""
+    reason = reason_against(model) if ENABLED else "it is switched off"
     if reason is not None:
         _say_once(reason)
-        return False
-    for index, block in enumerate(model.model.diffusion_model.blocks):
-        model.add_object_patch(_name(index), MethodType(by_frame_forward, block))
-    return True
+        return {}
+    blocks = model.model.diffusion_model.blocks
+    return {_name(index): MethodType(by_frame_forward, block) for index, block in enumerate(blocks)}
 
 
-def unpatch_forward(model: ModelPatcher) -> None:
-    """Take the forward above out of a clone."""
-    for name, patch in list(model.object_patches.items()):
-        if getattr(patch, "__func__", None) is by_frame_forward:
-            del model.object_patches[name]
-
-
-def has_patched_forward(model: ModelPatcher) -> bool:
+def has_patched_forward(model: Any) -> bool:
     """Whether any block of this MODEL runs the forward above."""
-    return any(
-        getattr(patch, "__func__", None) is by_frame_forward for patch in model.object_patches.values()
-    )
+    return any(_is_ours(patch) for patch in model.object_patches.values())
 
 
-def reason_against(model: ModelPatcher) -> str | None:
+def without_forward(model: Any) -> Any:
+    """A clone of a MODEL with vectorized timesteps that runs ComfyUI's own forward, for comparisons."""
+    plain = model.clone()
+    for name, patch in model.object_patches.items():
+        if _is_ours(patch):
+            del plain.object_patches[name]
+    return plain
+
+
+def reason_against(model: Any) -> str | None:
     """Why ComfyUI's own forward must stay on this MODEL, None where ours gives the same bits."""
     wan = model.model.diffusion_model
-    if type(wan) is not comfy.ldm.wan.model.WanModel:
+    if lacking := symbols.missing(("WanModel", "WanAttentionBlock", "attention_pytorch")):
+        return f"this ComfyUI lacks {', '.join(lacking)}"
+    if type(wan) is not symbols.WanModel:
         return f"{type(wan).__name__} is not the model class it was written for"
     patched = [
-        name for name in model.object_patches if name == "diffusion_model" or _is_block_or_forward(name)
+        name
+        for name, patch in model.object_patches.items()
+        if not _is_ours(patch) and (name == "diffusion_model" or _is_block_or_forward(name))
     ]
     if patched:
         return f"another node patched {patched[0]}"
@@ -197,7 +196,7 @@ def is_replaced(module: torch.nn.Module, method: str, ours: Any = None) -> bool:
 @functools.cache
 def reason_against_blocks(block_class: type) -> str | None:
     """Why blocks of this class keep their own forward, None where ours gives the same bits on a small trial block."""
-    if block_class is not comfy.ldm.wan.model.WanAttentionBlock:
+    if block_class is not symbols.WanAttentionBlock:
         return f"{block_class.__name__} is not the block class it was written for"
     forward = block_class.forward
     parameters = tuple(inspect.signature(forward).parameters)
@@ -231,7 +230,7 @@ def agrees_on_a_trial_block(block_class: type) -> bool:
 
     with torch.no_grad():
         for dtype in (torch.float32, torch.bfloat16):
-            settings = {"operations": comfy.ops.disable_weight_init, "device": "cpu", "dtype": dtype}
+            settings = {"operations": torch.nn, "device": "cpu", "dtype": dtype}
             block = block_class(
                 "t2v_cross_attn", width, 64, heads, cross_attn_norm=True, operation_settings=settings
             )
@@ -240,9 +239,15 @@ def agrees_on_a_trial_block(block_class: type) -> bool:
             x, e, context = draw(2, tokens, width), draw(2, frames, 6, width), draw(2, 5, width)
             freqs = draw(1, tokens, 1, width // heads // 2, 2, 2)
             given = (x.to(dtype), e.to(dtype), freqs, context.to(dtype))
-            if not torch.equal(block_class.forward(block, *given), by_frame_forward(block, *given)):
+            theirs = block_class.forward(block, *given, transformer_options={**PYTORCH_ATTENTION})
+            ours = by_frame_forward(block, *given, transformer_options={**PYTORCH_ATTENTION})
+            if not torch.equal(theirs, ours):
                 return False
     return True
+
+
+def _is_ours(patch: Any) -> bool:
+    return getattr(patch, "__func__", None) is by_frame_forward
 
 
 def _name(index: int) -> str:

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..pusa_core.digest import digest
-from .comfy_hooks import experts_of
+from comfy.model_patcher import ModelPatcher
+
+from ...pusa_core.digest import digest
+from .features import features_of, others_hooks, others_object_patches
 
 
 def model_identity(model: Any) -> str:
-    """A name of a MODEL's weights, LoRAs and options, the same in every session.
+    """A name of a MODEL: weights, LoRAs, features, and the values of what other nodes added; the same in every session.
 
     16 elements of every weight and LoRA are looked at, so loading a 14B model takes far longer than this.
     """
-    switch = experts_of(model)
-    experts = [] if switch is None else [
-        model_identity(switch.low), switch.boundary, switch.high_cfg, switch.low_cfg
-    ]  # fmt: skip
-    wrappers = {
-        kind: [str(key) for key, added in keyed.items() if added] for kind, keyed in model.wrappers.items()
-    }
     return digest(
-        [
-            _original_weights(model),
-            model.model_options,
-            model.object_patches,
-            wrappers,
-            experts,
-            model.model.manual_cast_dtype,
-        ],
+        {
+            "weights": _original_weights(model),
+            "features": [feature.fingerprint for feature in features_of(model)],
+            "options": model.model_options,
+            "object patches": others_object_patches(model),
+            "wrappers": others_hooks(model.wrappers),
+            "callbacks": others_hooks(model.callbacks),
+            "compute type": model.model.manual_cast_dtype,
+        },
         sampled=True,
+        name_of=_name_of_patcher,
     )
 
 
@@ -39,9 +36,19 @@ def weights_identity(model: Any) -> str:
 
 
 def vae_identity(vae: Any) -> str:
-    """A name of a VAE's weights; of another pack's VAE without ComfyUI's first_stage_model only its class counts."""
+    """A name of a VAE's weights; another pack's VAE without ComfyUI's first_stage_model counts by its class and settings."""
     model = getattr(vae, "first_stage_model", None)
     return digest(vae if model is None else model.state_dict(), sampled=True)
+
+
+def value_identity(value: Any) -> str:
+    """A name of a value that another node left in a MODEL, the same for equal settings."""
+    return digest(value, name_of=_name_of_patcher)
+
+
+def _name_of_patcher(value: Any) -> str | None:
+    """The weights of a ModelPatcher inside an option or a closure; what else it holds is the state of a session."""
+    return weights_identity(value) if isinstance(value, ModelPatcher) else None
 
 
 def _original_weights(model: Any) -> dict[str, list[Any]]:

@@ -7,32 +7,25 @@ model is ComfyUI's own, so that its manager loads, offloads and frees it like an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
-import comfy.float
-import comfy.lora
 import comfy.model_management
-import comfy.model_patcher
-import comfy.sd
 import comfy.utils
 import psutil
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import CallbacksMP
 from torch import Tensor
 
-from ..pusa_core.errors import PusaError
-from ..pusa_core.merged_files import size_text
-from ..pusa_core.safetensors_stream import DTYPE_NAMES
-from .comfy_hooks import carry_over, experts_of
-from .lora_patches import BARE_PARAMETERS, DIT, MERGED_PATCHES, is_bare, patches_of_others
-
-# newer versions of ComfyUI keep it in utils
-SEED_OF = getattr(comfy.utils, "string_to_seed", None) or comfy.model_patcher.string_to_seed
-"""ComfyUI's seed of a weight's stochastic rounding, from its name."""
+from ...pusa_core.errors import PusaError
+from ...pusa_core.merged_files import size_text
+from ...pusa_core.safetensors_stream import DTYPE_NAMES
+from . import symbols
+from .features import Aspect, Feature, check_pairs, features_of, put, remember
+from .lora_patches import DIT, MERGED_PATCHES, LoraOnDisk, is_bare, patches_of_others
+from .transfer import carry_over
 
 SCALED_FP8 = "scaled_fp8"
 """Entry of a file that tells ComfyUI's loader of fp8 weights with a scale each; no weight of the model."""
@@ -56,7 +49,7 @@ class MergedWeights:
         self.originals: dict[str, Tensor] = {key: entries[0][0] for key, entries in originals.items()}
         for key, weight in self.originals.items():
             require_plain(key, weight)
-        bare = bool(model.get_callbacks(CallbacksMP.ON_LOAD, BARE_PARAMETERS))
+        bare = bool(model.get_callbacks(symbols.CallbacksMP.ON_LOAD, LoraOnDisk.key))
         self.patched = [key for key in model.patches if key in self.originals and (bare or not is_bare(key))]
         self.marker = _scaled_fp8_marker(model)
         for key in self.patched:
@@ -84,28 +77,44 @@ class MergedWeights:
     def _compute(self, key: str) -> Tensor:
         """One patched weight, as ModelPatcher.patch_weight_to_device computes it, on the device it would use."""
         original, device = self.originals[key], self.model.load_device
-        _, set_function, convert_function = comfy.model_patcher.get_key_weight(self.model.model, key)
+        _, set_function, convert_function = symbols.get_key_weight(self.model.model, key)
         weight = comfy.model_management.cast_to_device(original, device, torch.float32, copy=True)
         if convert_function is not None:
             weight = convert_function(weight, inplace=True)
-        weight = comfy.lora.calculate_weight(self.model.patches[key], weight, key)
+        weight = symbols.calculate_weight(self.model.patches[key], weight, key)
         if weight.shape != original.shape:
             raise PusaError(
                 f"A patch changes the shape of {key} from {list(original.shape)} to {list(weight.shape)}, which makes it "
                 "another model. Leave Merge LoRAs out, or take out the node that patches it."
             )
-        seed = SEED_OF(key)
+        seed = symbols.string_to_seed(key)
         if set_function is not None:
             return set_function(weight, seed=seed, return_weight=True)
-        return comfy.float.stochastic_rounding(weight, original.dtype, seed=seed)
+        return symbols.stochastic_rounding(weight, original.dtype, seed=seed)
+
+
+@dataclass(frozen=True)
+class MergedLoras(Feature):
+    """The LoRAs that stand before it are in the weights; what is in them counts as the weights do."""
+
+    name = "Merge LoRAs"
+    key = "pusa_merged"
+    changes = frozenset({Aspect.WEIGHTS})
+    relies_on = frozenset({Aspect.EXPERTS})
+    needs = (
+        "get_key_weight", "calculate_weight", "stochastic_rounding", "string_to_seed",
+        "load_diffusion_model", "load_diffusion_model_state_dict",
+    )  # fmt: skip
+    remedy = "Connect Merge LoRAs before Wan2.2 MoE Switch, once for each expert."
+
+    def settings(self) -> Any:
+        return None
 
 
 def require_mergeable(model: ModelPatcher) -> None:
     """Refuse what this node cannot do: two experts at once, another pack's weights, replaced modules."""
-    if experts_of(model) is not None:
-        raise PusaError(
-            "This MODEL holds both experts of Wan2.2. Connect Merge LoRAs before Wan2.2 MoE Switch, once for each expert."
-        )
+    symbols.require(MergedLoras.name, MergedLoras.needs)
+    check_pairs(MergedLoras(), features_of(model))
     patcher, operations = type(model), model.model.model_config.custom_operations
     if patcher.patch_weight_to_device.__module__ != ModelPatcher.__module__ or operations is not None:
         made_by = patcher.__name__ if operations is None else operations.__name__
@@ -135,7 +144,7 @@ def require_plain(key: str, weight: Tensor) -> None:
 
 def _require_setter(model: ModelPatcher, key: str) -> None:
     """Refuse a layer with a way of its own to store weights that cannot give one back without storing it."""
-    _, set_function, _ = comfy.model_patcher.get_key_weight(model.model, key)
+    _, set_function, _ = symbols.get_key_weight(model.model, key)
     if set_function is not None and "return_weight" not in signature(set_function).parameters:
         owner = type(getattr(set_function, "__self__", set_function)).__name__
         raise PusaError(
@@ -152,7 +161,7 @@ def merge_in_memory(weights: MergedWeights, progress: Callable[[], None]) -> Mod
         name: torch.zeros((), dtype=weight.dtype).expand(weight.shape)
         for name, weight in ((key.removeprefix(DIT), weight) for key, weight in weights.originals.items())
     }
-    merged = comfy.sd.load_diffusion_model_state_dict({**shapes, **weights.marker}, _loader_options(base))
+    merged = symbols.load_diffusion_model_state_dict({**shapes, **weights.marker}, _loader_options(base))
     require_same(weights, merged)
     for name, weight in _computed(weights, progress):
         if name not in weights.marker:
@@ -164,7 +173,7 @@ def merge_in_memory(weights: MergedWeights, progress: Callable[[], None]) -> Mod
 def merge_from_file(weights: MergedWeights, path: Path) -> ModelPatcher:
     """The merged MODEL from a file that holds `weights`."""
     require_memory(weights, path)
-    merged = comfy.sd.load_diffusion_model(str(path), _loader_options(weights.model.model))
+    merged = symbols.load_diffusion_model(str(path), _loader_options(weights.model.model))
     require_same(weights, merged)
     return _finished(weights, merged)
 
@@ -233,11 +242,12 @@ def _finished(weights: MergedWeights, merged: ModelPatcher) -> ModelPatcher:
         del rest.patches[key]
     for name in CARRIED:
         setattr(merged, name, getattr(rest, name))
-    for name, patch in _bound_patches(rest).items():  # also those that hold values: the model is the same one
-        del rest.object_patches[name]
-        merged.add_object_patch(name, MethodType(patch.__func__, _owner(merged.model, name)))
-    carry_over(merged.clone(), rest, merged)
-    merged.remove_callbacks_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS)
+    carry_over(merged.clone(), rest, merged, same_weights=True)
+    features = features_of(rest)
+    for feature in features:
+        if not isinstance(feature, LoraOnDisk):
+            put(merged, feature, feature.attach)
+    remember(merged, (*features, MergedLoras()))
     for name, functions in rest.weight_wrapper_patches.items():
         for function in functions:
             merged.add_weight_wrapper(name, function)
@@ -247,21 +257,6 @@ def _finished(weights: MergedWeights, merged: ModelPatcher) -> ModelPatcher:
         merged.set_attachments(key, attachment)
     merged.set_attachments(MERGED_PATCHES, others)
     return merged
-
-
-def _bound_patches(model: ModelPatcher) -> dict[str, MethodType]:
-    """Object patches that are methods of the very module they are put on, as blocks' forwards are."""
-    return {
-        name: patch
-        for name, patch in model.object_patches.items()
-        if isinstance(patch, MethodType) and patch.__self__ is _owner(model.model, name)
-    }
-
-
-def _owner(base: Any, name: str) -> Any:
-    """What an object patch of this name is put on: a module, or the model itself for a name without dots."""
-    path = name.rpartition(".")[0]
-    return comfy.utils.get_attr(base, path) if path else base
 
 
 def _loader_options(base: Any) -> dict[str, Any]:

@@ -1,0 +1,201 @@
+"""Long video on ComfyUI: one window after another through its model, VAE and folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import torch
+from torch import Tensor
+
+from ...pusa_core.choices import check_choice
+from ...pusa_core.colour import METHODS
+from ...pusa_core.digest import digest
+from ...pusa_core.errors import PusaError
+from ...pusa_core.frames import check_multiplier
+from ...pusa_core.images import fit_images
+from ...pusa_core.long_video import (
+    PROMPT_START,
+    Guidance,
+    Window,
+    duration_in_frames,
+    given_multipliers,
+    plan_windows,
+    prompt_at,
+    prompt_second,
+    render_long_video,
+    start_frames_used,
+)
+from ...pusa_core.video_parts import VideoParts
+from .folders import output_file
+from .identity import model_identity, vae_identity, value_identity
+from .models import check_wan_vae, empty_latent, require_wan_t2v
+from .progress import StepsOfMany
+from .samplers import build_sampler
+from .sampling import SamplingRequest, sample_video
+
+NO_MATCH = "off"
+
+
+@dataclass(frozen=True)
+class LongVideoRequest:
+    """What a long video is asked for; the fields are the inputs of the node Long Video, in their order."""
+
+    model: Any  # MODEL
+    positive: Any  # CONDITIONING, with starts in seconds from Prompt at Time
+    negative: Any
+    vae: Any
+    width: int  # pixels, a multiple of 16
+    height: int
+    duration: float
+    duration_unit: str
+    window: int  # frames, 4n + 1
+    overlap: int
+    noise_multipliers: str  # of the frames taken over, as typed
+    seed: int
+    steps: int
+    cfg: float
+    shift: float
+    sampler_name: str
+    color_match: str
+    resize: str
+    fps: float
+    crf: int
+    filename_prefix: str
+    start: Tensor | None = None  # pictures [N, H, W, C]
+    end: Tensor | None = None
+    anchor: Tensor | None = None
+    end_multiplier: float = 0.0
+    anchor_multiplier: float = 0.0
+    sigmas: Tensor | None = None
+    resume: bool = True
+
+    def check(self) -> None:
+        """Refuse what cannot be made, before anything is."""
+        require_wan_t2v(self.model)
+        check_wan_vae(self.vae)
+        check_choice("color_match", self.color_match, (*METHODS, NO_MATCH))
+        if self.width % 16 or self.height % 16:
+            raise PusaError(f"The size is {self.width} x {self.height}; Wan needs multiples of 16 in both.")
+        build_sampler(self.sampler_name, torch.ones(1))
+
+    def sampling(self) -> SamplingRequest:
+        """A window's run, but for its prompts, latent and seed."""
+        request = SamplingRequest(
+            self.model, self.positive, self.negative, {}, self.seed,
+            self.steps, self.cfg, self.shift, self.sampler_name, sigmas=self.sigmas,
+        )  # fmt: skip
+        return replace(request, sigmas=request.schedule())
+
+    def guidance(self) -> Guidance:
+        """What is given besides text, at the size of the video."""
+        start = (
+            None if self.start is None else self.start[-start_frames_used(len(self.start), self.overlap) :]
+        )
+        pictures = {"start": start, "end": _one("end", self.end), "anchor": _one("anchor", self.anchor)}
+        fitted = {
+            name: None if picture is None else fit_images(picture, self.width, self.height, self.resize)
+            for name, picture in pictures.items()
+        }
+        return Guidance(
+            noise_multipliers=self.noise_multipliers,
+            **fitted,
+            end_multiplier=check_multiplier(self.end_multiplier),
+            anchor_multiplier=check_multiplier(self.anchor_multiplier),
+            colour_match=None if self.color_match == NO_MATCH else self.color_match,
+        )
+
+    def plan(self, guidance: Guidance) -> list[Window]:
+        """The windows, once their multipliers are known to be right."""
+        frames = duration_in_frames(self.duration, self.duration_unit, self.fps)
+        given = 0 if guidance.start is None else len(guidance.start)
+        windows = plan_windows(frames, self.window, self.overlap, given)
+        for window in windows:
+            given_multipliers(self.noise_multipliers, window.given_latents or 1)
+        return windows
+
+    def identity(self, plan: list[Window], guidance: Guidance, sigmas: Tensor) -> str:
+        """A name of all that decides the video, so that an interrupted one goes on only with the same settings."""
+        return digest(
+            [
+                [str(window) for window in plan], vars(guidance),
+                self.width, self.height, self.seed, self.cfg, self.shift, self.sampler_name, sigmas, self.fps, self.crf,
+                value_identity([self.positive, self.negative]), model_identity(self.model), vae_identity(self.vae),
+            ]
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LongVideo:
+    """A finished video in the output folder."""
+
+    path: Path
+    subfolder: str
+    report: str  # one line a window
+
+
+def make_long_video(request: LongVideoRequest, metadata: dict[str, Any]) -> LongVideo:
+    """Make the video, or what is missing of it; metadata: what is written into the file."""
+    request.check()
+    guidance, sampling = request.guidance(), request.sampling()
+    plan = request.plan(guidance)
+    path, name, subfolder = output_file(request.filename_prefix, request.width, request.height, ".mp4")
+    identity = request.identity(plan, guidance, sampling.sigmas)
+    parts = VideoParts(path.parent / f"{name}.{identity}.parts", path, request.fps, request.crf, metadata)
+    if not request.resume:
+        parts.forget()
+    runs = ComfyWindows(request, sampling, len(plan))
+    made = render_long_video(plan, runs, guidance, parts)
+    report = "\n".join(f"{window}, {runs.told(window)}" for window in plan)
+    return LongVideo(made, subfolder, report)
+
+
+class ComfyWindows:
+    """pusa_core.long_video.WindowModel on ComfyUI's model and VAE, with progress over all windows."""
+
+    def __init__(self, request: LongVideoRequest, sampling: SamplingRequest, windows: int):
+        self.request = request
+        self.sampling = sampling
+        self.progress = StepsOfMany(request.model, windows, len(sampling.sigmas) - 1)
+
+    def seed_of(self, window: Window) -> int:
+        """The seed of a window: neighbouring windows with one seed would repeat each other's noise."""
+        return (self.request.seed + window.index) % 2**64
+
+    def told(self, window: Window) -> str:
+        """Seed and prompt of a window, for the report."""
+        second = prompt_second(window, self.request.fps)
+        start = prompt_at(self.request.positive, second)[0][1].get(PROMPT_START)
+        return f"seed {self.seed_of(window)}" + ("" if start is None else f", prompt from {start:g} s")
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        return self.request.vae.encode(pictures)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return self.request.vae.decode(latent).reshape(-1, self.request.height, self.request.width, 3)
+
+    def empty(self, latent_frames: int) -> Tensor:
+        return empty_latent(self.request.width, self.request.height, latent_frames)
+
+    def sample(self, samples: Tensor, noise_multipliers: Tensor, window: Window) -> Tensor:
+        second = prompt_second(window, self.request.fps)
+        request = replace(
+            self.sampling,
+            positive=prompt_at(self.request.positive, second),
+            negative=prompt_at(self.request.negative, second),
+            latent={"samples": samples, "noise_multipliers": noise_multipliers},
+            seed=self.seed_of(window),
+        )
+        return sample_video(request, self.progress.callback(window.index))["samples"]
+
+    def show(self, picture: Tensor, window: Window) -> None:
+        self.progress.show(picture, window.index)
+
+
+def _one(name: str, picture: Tensor | None) -> Tensor | None:
+    if picture is not None and len(picture) != 1:
+        raise PusaError(f"{name} got {len(picture)} pictures; connect exactly one.")
+    return picture

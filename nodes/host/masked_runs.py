@@ -1,0 +1,60 @@
+"""Noise masks over a run in two parts: both parts paste in the same picture, noised with the same noise.
+
+ComfyUI's KSamplerX0Inpaint keeps what lies outside the mask by noising the latent that a run began with (comfy/samplers.py). The second
+part of a run begins with a half-made latent and no noise, so it is given the first part's reference instead.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from ...pusa_core.errors import PusaError
+from . import symbols
+
+
+class MaskReference:
+    """The latent and the noise that a masked run pastes in, taken from its first part and kept in its second."""
+
+    def __init__(self) -> None:
+        self.latent_image: Tensor | None = None
+        self.noise: Tensor | None = None
+
+    def taken_by(self, sampler: Any) -> Any:
+        """The sampler, which notes what its run is given to paste in."""
+
+        def note(model: Any) -> None:
+            self.latent_image, self.noise = model.latent_image, model.noise
+
+        return _before_sampling(sampler, note)
+
+    def kept_by(self, sampler: Any) -> Any:
+        """The sampler, whose run pastes in what the first part was given."""
+
+        def give(model: Any) -> None:
+            model.latent_image, model.noise = self.latent_image, self.noise
+
+        return _before_sampling(sampler, give)
+
+
+def _before_sampling(sampler: Any, act: Callable[[Any], None]) -> Any:
+    """A copy of a KSAMPLER that calls act(KSamplerX0Inpaint) before its function starts."""
+    if type(sampler).sample is not symbols.KSAMPLER.sample:
+        raise PusaError(
+            f"The latent has a noise mask, and the sampler {type(sampler).__name__} does not say how it pastes in what lies outside, so "
+            "Wan2.2 MoE Switch cannot hand it to the second expert. Use a sampler of ComfyUI (KSamplerSelect), or remove the mask."
+        )
+    function = sampler.sampler_function
+
+    @functools.wraps(function)  # ComfyUI's samplers are told apart by the name of their function
+    def run(model: Any, *args: Any, **kwargs: Any) -> Tensor:
+        act(model)
+        return function(model, *args, **kwargs)
+
+    twin = copy.copy(sampler)
+    twin.sampler_function = run
+    return twin

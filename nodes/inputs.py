@@ -1,0 +1,77 @@
+"""Inputs that several nodes share, so that a setting has one range and one explanation wherever it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..pusa_core.encoding import ENCODE_MANNERS
+from ..pusa_core.images import CROP, RESIZES
+from .host.samplers import OFFERED
+
+MODEL_TIP = "Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch."
+SHIFT_TIP = "Where the steps gather, 1 and up: 5.0 as Pusa was trained and as LightX2V's 4 steps need; larger spends more steps on motion."
+DENOISE_TIP = "Share of the noise to start from, above 0 to 1: 1 makes a new video, less keeps that much of the latent's own."
+MULTIPLIERS_TIP = (
+    "Noise per position, 0 (kept as given) to 1 (ignored): one value, one per position (0.2, 0.5), or a ramp (0..0.2). "
+    "0.2 is the authors' start; more moves more freely."
+)
+LARGEST_SEED = 2**64 - 1
+
+
+def vae() -> Any:
+    """Wan's VAE."""
+    return io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B.")
+
+
+def positive(tooltip: str = "What the video shows and how it moves.") -> Any:
+    """The prompt."""
+    return io.Conditioning.Input("positive", tooltip=tooltip)
+
+
+def negative() -> Any:
+    """The negative prompt."""
+    return io.Conditioning.Input("negative", tooltip="What to avoid; has no effect at cfg 1.")
+
+
+def seed(tooltip: str) -> Any:
+    """A seed over all that ComfyUI's noise takes."""
+    return io.Int.Input(
+        "seed", default=0, min=0, max=LARGEST_SEED, control_after_generate=True, tooltip=tooltip
+    )
+
+
+def steps(tooltip: str) -> Any:
+    """Number of model evaluations."""
+    return io.Int.Input("steps", default=30, min=1, max=1000, tooltip=tooltip)
+
+
+def cfg(tooltip: str) -> Any:
+    """Guidance."""
+    return io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, tooltip=tooltip)
+
+
+def shift() -> Any:
+    """Shift of the schedule."""
+    return io.Float.Input("shift", default=5.0, min=1.0, max=100.0, step=0.1, tooltip=SHIFT_TIP)
+
+
+def denoise() -> Any:
+    """Where the schedule begins."""
+    return io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=DENOISE_TIP)
+
+
+def sampler_name(tooltip: str) -> Any:
+    """One of the samplers that hold given frames."""
+    return io.Combo.Input("sampler_name", options=list(OFFERED), default="euler", tooltip=tooltip)
+
+
+def resize(tooltip: str, **more: Any) -> Any:
+    """How pictures of other proportions fit."""
+    return io.Combo.Input("resize", options=list(RESIZES), default=CROP, tooltip=tooltip, **more)
+
+
+def encode(default: str, tooltip: str, **more: Any) -> Any:
+    """How a picture becomes a latent frame."""
+    return io.Combo.Input("encode", options=list(ENCODE_MANNERS), default=default, tooltip=tooltip, **more)
