@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pusa_core.errors import PusaError
-from support.comfy_runs import run_node
+from support.comfy_runs import largest_difference, run_node
 from support.video_files import number_of, steady, write_video
 
 SIZE, LENGTH, LATENT_FRAMES = 32, 33, 9
@@ -119,7 +119,11 @@ def test_a_file_is_read_at_sixteen_frames_a_second_and_fitted(inject, tmp_path):
     decoded = run_node(core.GetVideoComponents, VideoFromFile(str(path)))[0]
     nearest = [min(range(29), key=lambda frame: abs(frame / 30 - place / 16)) for place in range(15)]
     by_hand, _ = inject(decoded[nearest], task="extend", context_frames=13)
-    torch.testing.assert_close(from_file, by_hand, atol=1e-4, rtol=0)
+    one_later, _ = inject(
+        decoded[[min(frame + 1, 28) for frame in nearest]], task="extend", context_frames=13
+    )
+    # newer versions of ComfyUI convert colours a little differently from the decoder used here
+    assert largest_difference(from_file, by_hand) < 0.1 * largest_difference(from_file, one_later)
 
 
 def test_an_image_batch_with_a_frame_rate_is_the_same_as_core_create_video(inject):
