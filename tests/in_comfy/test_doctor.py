@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from comfyui_pusa.nodes.doctor import gather
 from pusa_core.doctor import diagnose, report
-from pusa_core.graph_settings import GraphSettings, read_graph
+from pusa_core.graph.settings import GraphSettings, read_graph
 from pusa_core.schedule import flow_sigmas
 from support import tiny_wan
 from support.comfy_runs import video_latent
