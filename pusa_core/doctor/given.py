@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..findings import Finding
 from ..given_frames import content_faults
-from ..node_names import FRAME_AWARE
+from ..node_names import FRAME_AWARE, SAMPLER
 from .facts import Facts
 
 MULTIPLIER_LIMIT = 0.8
@@ -20,6 +20,20 @@ def given_frames_lost(facts: Facts) -> Iterator[Finding]:
         yield from facts.faults.lost
     elif len(facts.latent_shape) == 5:
         yield from content_faults(facts.noise_multipliers, facts.filled, facts.latent_shape[2])
+
+
+def another_latent(facts: Facts) -> Iterator[Finding]:
+    """Apply Vectorized Timesteps on another latent than the sampled one."""
+    if facts.faults.other_latents:
+        yield from facts.faults.other_latents
+    elif facts.vectorized is not None and len(facts.latent_shape) == 5 and SAMPLER not in facts.graph.classes:
+        sampled = facts.noise_multipliers or (1.0,) * facts.latent_shape[2]
+        if facts.vectorized != sampled and len(sampled) == facts.latent_shape[2]:
+            yield Finding(
+                "Apply Vectorized Timesteps was given another latent than the one that is sampled.",
+                "Its frames get timesteps that belong to other conditions.",
+                "Connect the latent of the last Condition Frame Injector to both.",
+            )
 
 
 def sampling_overridden(facts: Facts) -> Iterator[Finding]:
@@ -37,8 +51,6 @@ def conditions(facts: Facts) -> Iterator[Finding]:
             "Put Condition Frame Injector after it.",
         )
         return
-    if not facts.vectorized or facts.vectorized == facts.noise_multipliers:
-        yield from facts.faults.other_latents
     if not facts.conditions:
         return
     if (
@@ -51,12 +63,6 @@ def conditions(facts: Facts) -> Iterator[Finding]:
             "Frames are given, but nothing gives them timesteps of their own.",
             "A plain sampler noises them like all others; they do not show in the result.",
             "Put Apply Vectorized Timesteps between the model and the sampler, or use Vectorized Timestep Sampler.",
-        )
-    if facts.vectorized is not None and facts.vectorized != facts.noise_multipliers:
-        yield Finding(
-            "Apply Vectorized Timesteps was given another latent than the one that is sampled.",
-            "Its frames get timesteps that belong to other conditions.",
-            "Connect the latent of the last Condition Frame Injector to both.",
         )
     high = {frame: m for frame, m in facts.conditions.items() if m > MULTIPLIER_LIMIT}
     if high:

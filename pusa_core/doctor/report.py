@@ -8,7 +8,7 @@ from ..findings import Finding
 from ..frames import PIXELS
 from .experts import experts
 from .facts import Facts
-from .given import conditions, given_frames_lost, sampling_overridden
+from .given import another_latent, conditions, given_frames_lost, sampling_overridden
 from .latents import frame_rate, size
 from .models import base_model, coverage, lora_scale, pusa_lora
 from .schedules import distillation, schedule, stochastic_sampler
@@ -24,6 +24,7 @@ RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     frame_rate,
     stochastic_sampler,
     given_frames_lost,
+    another_latent,
     conditions,
     sampling_overridden,
 )

@@ -13,6 +13,12 @@ MODEL_INPUT = re.compile(r"model|guider|(high|low)_noise$", re.IGNORECASE)
 """Inputs that a MODEL comes through; a guider carries its own."""
 
 _REROUTE = re.compile(r"reroute", re.IGNORECASE)
+_CONSTANT = re.compile(
+    r"(?i:primitive|constant|literal)|(?:^|[^A-Za-z])(?i:int|integer|float|number|string|text|bool|boolean)$"
+    r"|(?:Int|INT|Integer|Float|FLOAT|Number|String|Bool|Boolean)$"
+)
+"""Classes that hand out the one value typed into them; any other class may compute, and then nothing is claimed."""
+
 _CONTROLS = frozenset({"control_after_generate", "control_before_generate"})
 
 
@@ -78,7 +84,7 @@ def setting(prompt: Prompt, node: str, name: str) -> Any:
     """What an input is set to: its own value or the constant it is linked to; Linked where only the run decides, None without it.
 
     A constant is a node that computes nothing: it has no links and one value (PrimitiveFloat and its like in other packs). Subgraphs are
-    flat in a prompt, so their inner links are links like others.
+    flat in a prompt, so their inner links are links like others. Source: the frontend's graphToPrompt.
     """
     value = inputs_of(prompt, node).get(name)
     if linked_node(value) is None:
@@ -87,7 +93,7 @@ def setting(prompt: Prompt, node: str, name: str) -> Any:
     if source is None:
         return None
     values = {key: one for key, one in inputs_of(prompt, source).items() if key not in _CONTROLS}
-    if len(values) == 1:
+    if len(values) == 1 and _CONSTANT.search(class_of(prompt, source)):
         (constant,) = values.values()
         if isinstance(constant, bool | int | float | str):
             return constant

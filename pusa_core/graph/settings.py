@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..node_names import LONG_VIDEO
-from .prompt import Linked, Prompt, class_of, connected, inputs_of, name_of, setting
+from .prompt import Prompt, class_of, connected, inputs_of, name_of, setting, source_of
 
 _NO_VIDEO = re.compile(r"animated|webp|png|gif|image|load|^Pusa", re.IGNORECASE)
 """Nodes whose rate is that of pictures read or of an animated picture, where any rate is right."""
@@ -51,8 +51,9 @@ def read_graph(prompt: Prompt, centre: str) -> GraphSettings:
     def values(among: list[str], name: str, fits: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
         for node in among:
             value = setting(prompt, node, name)
-            if isinstance(value, Linked):
-                source = name_of(prompt, value.node)
+            link = source_of(prompt, node, name)
+            if link is not None and not fits(value):
+                source = name_of(prompt, link)
                 unknown[Unknown(name, f"{name} of {name_of(prompt, node)}, which comes from {source}")] = None
             elif fits(value):
                 yield node, value

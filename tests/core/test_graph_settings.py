@@ -45,6 +45,8 @@ def sampler_with(cfg, **others):
 CONSTANTS = {
     "a primitive": {"c": node("PrimitiveFloat", value=5.0)},
     "a constant of another pack": {"c": node("easy float", value=5.0)},
+    "one more pack's": {"c": node("ImpactFloat", value=5.0)},
+    "and one more": {"c": node("INTConstant", value=5)},
     "another name for its value": {"c": node("FloatConstant", number=5.0)},
     "a constant with a widget for what follows a run": {
         "c": node("PrimitiveInt", value=5, control_after_generate="fixed")
@@ -74,6 +76,8 @@ def test_a_name_behind_a_link_is_read():
 COMPUTED = {
     "a formula": {"c": node("MathExpression", expression="a + 1", a=2)},
     "a formula of a constant": {"c": node("Round", value=["d", 0]), "d": node("PrimitiveFloat", value=5.0)},
+    "a number computed from one text": {"c": node("StringLength", string="abc")},
+    "a text where a number is needed": {"c": node("Literal", value="5.0")},
     "reroutes in a circle": {
         "c": node("Reroute", **{"": ["r", 0]}),
         "r": node("Reroute", **{"": ["c", 0]}),
