@@ -10,7 +10,7 @@ from typing import Any
 from ..node_names import LONG_VIDEO
 from .prompt import Prompt, class_of, connected, inputs_of, name_of, setting, source_of
 
-_NO_VIDEO = re.compile(r"animated|webp|png|gif|image|load|^Pusa", re.IGNORECASE)
+NO_VIDEO = re.compile(r"animated|webp|png|gif|image|load|^Pusa", re.IGNORECASE)
 """Nodes whose rate is that of pictures read or of an animated picture, where any rate is right."""
 
 
@@ -85,7 +85,7 @@ def plays_video(prompt: Prompt, node: str) -> bool:
     """Whether a node's rate is the rate at which the video plays: CreateVideo, SaveWEBM, Video Combine and Long Video do."""
     kind = class_of(prompt, node)
     picture_format = str(inputs_of(prompt, node).get("format", "")).startswith("image/")
-    return kind == LONG_VIDEO or not (_NO_VIDEO.search(kind) or picture_format)
+    return kind == LONG_VIDEO or not (NO_VIDEO.search(kind) or picture_format)
 
 
 _SIZE = ("width", "height", "length")
