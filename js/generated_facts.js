@@ -36,6 +36,18 @@ export const INJECTORS = ["PusaConditionFrames", "PusaConditionVideo", "PusaKeyf
 /** Nodes that give every latent frame timesteps of its own. */
 export const FRAME_AWARE = ["PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo"];
 
+/** The node that makes a long video. */
+export const LONG_VIDEO = "PusaLongVideo";
+
+/** The node that joins Wan2.2's two experts. */
+export const SWITCH = "PusaMoESwitch";
+
+/** The loader of Pusa's LoRAs. */
+export const PUSA_LOADER = "PusaLoraLoader";
+
+/** The loader of LightX2V's LoRAs. */
+export const LIGHTX2V_LOADER = "PusaLightX2VLoader";
+
 /** The pack's LoRA loaders: Pusa's and LightX2V's. */
 export const LOADERS = ["PusaLoraLoader", "PusaLightX2VLoader"];
 
