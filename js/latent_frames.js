@@ -1,10 +1,8 @@
 // Latent frames and what a user typed about them: the same rules and sentences as pusa_core/frames.py.
 
-export const STRIDE = 4;
-/** Frames per second that Wan was trained on. */
-export const WAN_FPS = 16;
-export const LATENT_FRAME = "latent frame";
-export const VIDEO_FRAME = "video frame";
+import { LATENT_FRAME, STRIDE, VIDEO_FRAME } from "./generated_facts.js";
+
+export { LATENT_FRAME, STRIDE, VIDEO_FRAME };
 
 /** A text or a number that the node would refuse; the message is the node's own. */
 export class PusaError extends Error {}

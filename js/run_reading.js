@@ -1,6 +1,7 @@
 // What surrounds an injector in its graph: the latent it fills, the pictures it gets, the run that follows.
-import { WAN_FPS, latentFrameCount } from "./latent_frames.js";
-import { flowSigmas, highNoiseSteps } from "./schedule.js";
+import { INJECTORS, MAX_STEPS, TRAINED_LENGTH, WAN_FPS } from "./generated_facts.js";
+import { latentFrameCount } from "./latent_frames.js";
+import { flowSigmas, highNoiseSteps, simpleSigmas } from "./schedule.js";
 import { classOf, sourceOf, targetsOf, valueOf } from "./wires.js";
 
 /** @typedef {import("./wires.js").Node} Node */
@@ -12,14 +13,9 @@ import { classOf, sourceOf, targetsOf, valueOf } from "./wires.js";
  * @property {string} note why the schedule may be another one; empty where it is known
  */
 
-export const FRAMES_INJECTOR = "PusaConditionFrames";
-export const VIDEO_INJECTOR = "PusaConditionVideo";
-export const KEYFRAMES = "PusaKeyframes";
-export const TRANSITION = "PusaTransition";
-export const LOOP = "PusaLoopConditions";
-/** Nodes that give frames to a latent. */
-export const INJECTORS = [FRAMES_INJECTOR, VIDEO_INJECTOR, KEYFRAMES, TRANSITION, LOOP];
-const DEFAULT_LATENT_FRAMES = 21;
+export const [FRAMES_INJECTOR, VIDEO_INJECTOR, KEYFRAMES, TRANSITION, LOOP] = INJECTORS;
+export { INJECTORS };
+const DEFAULT_LATENT_FRAMES = latentFrameCount(TRAINED_LENGTH);
 const IMAGE_PASSERS = ["ImageScale", "ImageScaleBy", "ImageScaleToTotalPixels", "ImageScaleToMaxDimension", "ResizeAndPadImage", "ImageCrop", "ImageSharpen", "ImageBlur"];
 const IMAGE_JOINERS = ["ImageBatch", "BatchImagesNode"];
 
@@ -163,7 +159,7 @@ function readSigmas(sampler) {
     if (sigmas) return [sigmas, ""];
   }
   if (valueOf(sampler, "scheduler") === "simple") {
-    const sigmas = simpleSigmas(sampler);
+    const sigmas = simpleOf(sampler);
     if (sigmas) return [sigmas, ""];
   }
   return guess(sampler, "decides the noise levels");
@@ -176,7 +172,7 @@ function readSigmas(sampler) {
  */
 function guess(node, does) {
   const steps = Math.round(Number(valueOf(node, "steps")));
-  const count = steps >= 1 && steps <= 1000 ? steps : 30;
+  const count = steps >= 1 && steps <= MAX_STEPS ? steps : 30;
   return [flowSigmas(count), `${node.title ?? classOf(node)} ${does}: shown for ${count} steps, shift 5.`];
 }
 
@@ -187,27 +183,22 @@ function guess(node, does) {
 function flowOf(node) {
   const [steps, shift, denoise] = ["steps", "shift", "denoise"].map((name) => Number(valueOf(node, name) ?? NaN));
   const strength = Number.isNaN(denoise) ? 1 : denoise;
-  const fits = Number.isInteger(steps) && steps >= 1 && steps <= 1000 && shift >= 1 && strength > 0 && strength <= 1;
+  const fits = Number.isInteger(steps) && steps >= 1 && steps <= MAX_STEPS && shift >= 1 && strength > 0 && strength <= 1;
   return fits ? flowSigmas(steps, shift, strength) : null;
 }
 
 /**
- * Core's scheduler "simple" on a model whose shift Apply Vectorized Timesteps set: every 1000/steps-th of 1000 levels.
+ * Core's scheduler "simple" on a model whose shift Apply Vectorized Timesteps set.
  * @param {Node} sampler KSampler
  * @returns {number[] | null}
  */
-function simpleSigmas(sampler) {
+function simpleOf(sampler) {
   const patch = modelChain(sampler).find((node) => classOf(node) === "PusaVectorizedTimesteps");
   const shift = patch ? Number(valueOf(patch, "shift")) : NaN;
   const steps = Number(valueOf(sampler, "steps"));
   const denoise = Number(valueOf(sampler, "denoise") ?? 1);
-  if (!(shift >= 1) || !Number.isInteger(steps) || steps < 1 || steps > 1000 || !(denoise > 0)) return null;
-  const total = denoise > 0.9999 ? steps : Math.trunc(steps / denoise);
-  const sigmas = Array.from({ length: total }, (_, i) => {
-    const ramp = (1000 - Math.trunc((i * 1000) / total)) / 1000;
-    return (shift * ramp) / (1 + (shift - 1) * ramp);
-  });
-  return [...sigmas, 0].slice(-(steps + 1));
+  if (!(shift >= 1) || !Number.isInteger(steps) || steps < 1 || steps > MAX_STEPS || !(denoise > 0)) return null;
+  return simpleSigmas(steps, shift, denoise);
 }
 
 /**

@@ -1,6 +1,7 @@
 // The picture of a noise timeline: elements, pointer and keys. It knows nothing of ComfyUI.
 import { fit, make, say } from "./dom.js";
-import { WAN_FPS, firstPixelFrame, lastPixelFrame, videoLength } from "./latent_frames.js";
+import { WAN_FPS } from "./generated_facts.js";
+import { firstPixelFrame, lastPixelFrame, videoLength } from "./latent_frames.js";
 import { frameTimesteps } from "./schedule.js";
 import { word } from "./words.js";
 

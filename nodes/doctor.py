@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from comfy_api.latest import io
 
-from ..pusa_core.doctor import FRAME_RATE, Facts, ModelFacts, diagnose, report
+from ..pusa_core.doctor import Facts, ModelFacts, diagnose, report
 from ..pusa_core.errors import PusaError
-from ..pusa_core.graph_settings import GraphSettings, read_graph
+from ..pusa_core.frames import FRAME_RATE
+from ..pusa_core.given_frames import filled_frames
+from ..pusa_core.graph import GraphFaults, GraphSettings, read_faults, read_graph
 from ..pusa_core.lora.experts import LoraFacts
 from .host.expert_switch import experts_of
 from .host.lora_patches import lora_facts, parameter_shapes, patches_of_others
 from .host.models import require_wan_t2v
+from .host.running_prompt import prompt_fingerprint
 from .host.samplers import OFFERED, STOCHASTIC
 from .host.schema import search_words
 from .host.timesteps import multipliers_of
@@ -67,7 +69,7 @@ class PusaDoctor(io.ComfyNode):
                     max=240.0,
                     step=1.0,
                     optional=True,
-                    tooltip="Pictures per second the video is saved with. Wan makes 16; connected nodes' fps is read too.",
+                    tooltip="Pictures per second the video is saved with; 0 leaves it out. Wan makes 16; connected nodes' fps is read too.",
                 ),
             ],
             outputs=[io.String.Output(display_name="report", tooltip="All findings as text.")],
@@ -76,9 +78,9 @@ class PusaDoctor(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **kwargs: Any) -> float:
-        """Never equal to itself: settings of other nodes count, and ComfyUI's cache does not know of them."""
-        return math.nan
+    def fingerprint_inputs(cls, **kwargs: Any) -> str | float:
+        """Equal for equal graphs only: settings of other nodes count, and ComfyUI's cache does not know of them."""
+        return prompt_fingerprint()
 
     @classmethod
     def execute(
@@ -91,8 +93,11 @@ class PusaDoctor(io.ComfyNode):
         frame_rate: float = FRAME_RATE,
     ) -> io.NodeOutput:
         prompt, node = cls.hidden.prompt, cls.hidden.unique_id
-        graph = read_graph(prompt, str(node)) if prompt else GraphSettings()
-        facts = gather(model, latent, sigmas, cfg, sampler_name, frame_rate, graph)
+        graph, faults = GraphSettings(), GraphFaults()
+        if prompt:
+            graph = read_graph(prompt, str(node))
+            faults = read_faults(prompt, str(node), latent.get("noise_multipliers") is None)
+        facts = gather(model, latent, sigmas, cfg, sampler_name, frame_rate, graph, faults)
         findings = diagnose(facts)
         text = report(facts, findings)
         return io.NodeOutput(text, ui={"text": (text,), "findings": (len(findings),)})
@@ -106,6 +111,7 @@ def gather(
     sampler_name: str,
     frame_rate: float,
     graph: GraphSettings,
+    faults: GraphFaults | None = None,
 ) -> Facts:
     """The doctor's facts from ComfyUI's objects; changes none of them."""
     switch = experts_of(model)
@@ -128,7 +134,9 @@ def gather(
         stochastic_samplers=STOCHASTIC,
         pusa_samplers=frozenset(OFFERED),
         has_context_windows=model.model_options.get("context_handler") is not None,
+        filled=filled_frames(latent["samples"]),
         graph=graph,
+        faults=faults or GraphFaults(),
     )
 
 

@@ -11,6 +11,18 @@ from .errors import PusaError
 STRIDE = 4
 """Pixel frames per latent frame of the Wan VAE, after the first frame, which stands alone."""
 
+PIXELS = 8
+"""Pixels of one latent cell, in height and width."""
+
+PATCH_PIXELS = 16
+"""The DiT takes cells in pairs, hence multiples of 16 pixels."""
+
+FRAME_RATE = 16.0
+"""Frames per second of Wan's training videos."""
+
+TRAINED_LENGTH = 81
+"""Pixel frames of Wan's and Pusa's training videos: 21 latent frames."""
+
 LATENT_FRAME = "latent frame"
 VIDEO_FRAME = "video frame"
 POSITION_UNITS = (LATENT_FRAME, VIDEO_FRAME)

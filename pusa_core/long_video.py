@@ -22,11 +22,8 @@ from .colour import apply_transfer, colour_statistics, fit_transfer
 from .conditions import FrameCondition, place
 from .encoding import IN_SEQUENCE, encode_frames, encode_keyframe
 from .errors import PusaError
-from .frames import STRIDE, latent_frame_count, latent_frame_of, parse_multipliers, video_length
+from .frames import PIXELS, STRIDE, latent_frame_count, latent_frame_of, parse_multipliers, video_length
 from .video_parts import VideoParts
-
-LATENT_PIXEL = 8
-"""Pixels that one pixel of Wan's latent stands for, across and down."""
 
 SEAM_FRAMES = 4
 """Pixel frames before a seam in which the two versions of the shared frames are cross-faded: one latent frame."""
@@ -130,6 +127,20 @@ def given_multipliers(text: str, count: int) -> list[float]:
         return parse_multipliers(text, count)
     listed = parse_multipliers(text, values)
     return [listed[0]] * (count - values) + listed[:count]
+
+
+def window_multipliers(plan: Sequence[Window], guidance: Guidance) -> list[list[float]]:
+    """Noise multipliers [F] that render_window gives each window of the plan."""
+    tables = []
+    for window in plan:
+        multipliers = given_multipliers(guidance.noise_multipliers, window.given_latents or 1)
+        table = multipliers[: window.given_latents] + [1.0] * (window.latent_frames - window.given_latents)
+        if guidance.anchor is not None and window.index:
+            table[0] = guidance.anchor_multiplier
+        if guidance.end is not None and window is plan[-1]:
+            table[-1] = guidance.end_multiplier
+        tables.append(table)
+    return tables
 
 
 def prompt_at(conditioning: Sequence[Any], second: float) -> list[Any]:
@@ -266,8 +277,8 @@ def match_seam(frames: Tensor, given: Tensor, method: str) -> Tensor:
 
 
 def _coarse(pictures: Tensor) -> Tensor:
-    """Means over squares of LATENT_PIXEL pixels. pictures: [N, H, W, 3]. Returns [N, H/8, W/8, 3]."""
-    return avg_pool2d(pictures.movedim(-1, 1).float(), LATENT_PIXEL).movedim(1, -1)
+    """Means over squares of PIXELS pixels. pictures: [N, H, W, 3]. Returns [N, H/8, W/8, 3]."""
+    return avg_pool2d(pictures.movedim(-1, 1).float(), PIXELS).movedim(1, -1)
 
 
 def _whole(frames: int) -> int:

@@ -69,6 +69,11 @@ def stem(name: str) -> str:
     return Path(re.split(r"[\\/]", name)[-1]).stem
 
 
+def is_merged_file(name: str) -> bool:
+    """Whether a model's name, as Load Diffusion Model lists it, is a file of Merge LoRAs."""
+    return SUBFOLDER in re.split(r"[/\\]", name)[:-1]
+
+
 def merged_path(folder: Path, sources: Sources, digest: str) -> Path:
     """Where a merged model goes; folder: a diffusion_models folder."""
     return folder / SUBFOLDER / f"{sources.name}_{digest}.safetensors"

@@ -13,8 +13,14 @@ from .errors import PusaError
 TIMESTEPS = 1000
 """The DiT embeds timestep = 1000 * sigma."""
 
+SHIFT = 5.0
+"""Shift that Pusa was trained with and LightX2V distilled for."""
 
-def flow_sigmas(steps: int, shift: float = 5.0, denoise: float = 1.0) -> Tensor:
+MAX_STEPS = 1000
+"""Most steps that the nodes take."""
+
+
+def flow_sigmas(steps: int, shift: float = SHIFT, denoise: float = 1.0) -> Tensor:
     """Noise levels of Wan's flow matching, pure noise first, clean last.
 
     steps: >= 1; shift: >= 1, 1 spaces the levels evenly; denoise: in (0, 1], where on the unshifted

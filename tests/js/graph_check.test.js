@@ -41,7 +41,7 @@ const right = () => ({
   5: ["PusaMoESwitch", { high_noise: ["2"], low_noise: ["4"] }],
   6: ["EmptyHunyuanLatentVideo", { width: 832, height: 480, length: 81 }],
   7: ["PusaConditionFrames", { latent: ["6"] }],
-  8: ["PusaSampler", { model: ["5"], latent: ["7"], cfg: 3 }],
+  8: ["PusaSampler", { model: ["5"], latent: ["7"], cfg: 3, shift: 5 }],
   9: ["CreateVideo", { images: ["8"], fps: 16 }],
 });
 
@@ -55,6 +55,9 @@ describe("checkGraph", () => {
     ["a frame rate", "9", ["CreateVideo", { images: ["8"], fps: 24 }], /frame rate is 24/],
     ["one file on both experts", "4", ["PusaLoraLoader", { model: ["3"], lora_name: "high.safetensors" }], /both experts/],
     ["a plain sampler", "8", ["KSampler", { model: ["5"], latent: ["7"], cfg: 3 }], /timesteps of their own/],
+    ["a rate of Long Video", "9", ["PusaLongVideo", { model: ["5"], fps: 24 }], /frame rate is 24/],
+    ["a rate of Video Combine", "9", ["VHS_VideoCombine", { images: ["8"], frame_rate: 24, format: "video/h264-mp4" }], /frame rate is 24/],
+    ["a sampling patch without effect", "4", ["ModelSamplingSD3", { model: ["3"], shift: 8 }], /ModelSamplingSD3 has no effect: PusaSampler after it sets its own shift 5/],
     ["LightX2V with guidance", "3", ["PusaLightX2VLoader", { lora_name: "l.safetensors" }], /cfg 3/],
   ];
   for (const [name, id, node, sentence] of faults) {
@@ -70,6 +73,45 @@ describe("checkGraph", () => {
     content[2] = ["ModelNoise", { model: ["1"] }];
     content[4] = ["ModelNoise", { model: ["3"] }];
     assert.match(checkGraph(graph(content)).join(), /no Pusa LoRA Loader/);
+  });
+
+  for (const [name, node, unet] of /** @type {[string, string, string][]} */ ([
+    ["a LoRA of ComfyUI's own loader", "LoraLoaderModelOnly", "wan.safetensors"],
+    ["a LoRA of another pack's loader", "Power Lora Loader (rgthree)", "wan.safetensors"],
+    ["a file of Merge LoRAs", "ModelNoise", "pusa_merged/wan+pusa.safetensors"],
+    ["a file of Merge LoRAs in a folder on Windows", "ModelNoise", "mine\\pusa_merged\\wan.safetensors"],
+  ])) {
+    test(`${name} may be the Pusa LoRA, as to Python's doctor`, () => {
+      const content = right();
+      content[1] = ["UNETLoader", { unet_name: unet }];
+      content[2] = [node, { model: ["1"] }];
+      content[4] = ["ModelNoise", { model: ["3"] }];
+      assert.deepEqual(checkGraph(graph(content)), []);
+    });
+  }
+
+  test("Merge LoRAs itself is no Pusa LoRA", () => {
+    const content = right();
+    content[2] = ["PusaMergeLoras", { model: ["1"] }];
+    content[4] = ["ModelNoise", { model: ["3"] }];
+    assert.match(checkGraph(graph(content)).join(), /no Pusa LoRA Loader/);
+  });
+
+  for (const [name, node] of /** @type {[string, [string, Record<string, unknown>]][]} */ ([
+    ["of a clip that is read", ["PusaConditionVideo", { latent: ["6"], fps: 30 }]],
+    ["of a clip that is read whole", ["PusaTransition", { latent: ["6"], fps: 0 }]],
+    ["of an animated picture", ["SaveAnimatedWEBP", { images: ["8"], fps: 6 }]],
+    ["of a GIF", ["VHS_VideoCombine", { images: ["8"], frame_rate: 8, format: "image/gif" }]],
+    ["that is not known", ["CreateVideo", { images: ["8"], fps: 0 }]],
+  ])) {
+    test(`no advice on the rate ${name}`, () => assert.deepEqual(checkGraph(graph({ ...right(), 9: node })), []));
+  }
+
+  test("a sampling patch with the same shift is left alone", () => {
+    const content = right();
+    content[10] = ["ModelSamplingSD3", { model: ["5"], shift: 5 }];
+    content[8] = ["PusaSampler", { model: ["10"], latent: ["7"], cfg: 3, shift: 5 }];
+    assert.deepEqual(checkGraph(graph(content)), []);
   });
 
   test("muted and bypassed nodes do not count", () => {

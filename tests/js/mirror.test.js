@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { expertOfFile } from "../../js/expert_names.js";
 import { readInjector } from "../../js/injector.js";
 import { keyframePositions } from "../../js/keyframe_positions.js";
 import * as frames from "../../js/latent_frames.js";
-import { flowSigmas, frameTimesteps, highNoiseSteps } from "../../js/schedule.js";
+import { flowSigmas, frameTimesteps, highNoiseSteps, simpleSigmas } from "../../js/schedule.js";
 import { pythonValues } from "./python.js";
 
 const said = pythonValues("tests/js/python_values.py");
@@ -80,6 +81,22 @@ describe("the browser says what pusa_core says", () => {
       frameTimesteps(sigmas, [0, 0.2, 0.5, 1]).forEach((row, i) => close(row, expected.timesteps[i], 1e-3));
       assert.deepEqual([0, 0.625, 0.875, 0.9, 1].map((boundary) => highNoiseSteps(sigmas, boundary)), expected.high);
     }
+  });
+
+  test("about every sigma and the steps of each expert, to the last bit, for every schedule and boundary", () => {
+    assert.ok(said.splits.length > 2000);
+    for (const [kind, [steps, shift, denoise], sigmas, high] of said.splits) {
+      const ours = kind === "flow" ? flowSigmas(steps, shift, denoise) : simpleSigmas(steps, shift, denoise);
+      const name = `${kind}, ${steps} steps, shift ${shift}, denoise ${denoise}`;
+      assert.deepEqual(ours, sigmas, name);
+      assert.deepEqual(said.boundaries.map((/** @type {number} */ boundary) => highNoiseSteps(ours, boundary)), high, name);
+    }
+    assert.equal(highNoiseSteps(flowSigmas(14), 0.9), 6);
+  });
+
+  test("about the expert that a file's name speaks of", () => {
+    for (const [name, expert] of said.names) assert.equal(expertOfFile(name), expert, name);
+    assert.equal(expertOfFile("wan_high_quality.safetensors"), null);
   });
 
   test("about where a clip goes, in every task", () => {

@@ -1,6 +1,8 @@
 """Prints what pusa_core says about frames, positions, multipliers and schedules, as JSON for the JavaScript mirror's test."""
 
+import itertools
 import json
+import random
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import torch
 
 from pusa_core import clips, experts, frames, keyframes, loop, schedule
 from pusa_core.errors import PusaError
+from pusa_core.lora.experts import guess_expert
 
 LENGTHS = [1, 2, 4, 5, 8, 33, 80, 81, 121]
 POSITION_TEXTS = [
@@ -97,6 +100,61 @@ KEYFRAMES = [
     for latent_frames, fps in ((1, 16.0), (21, 16.0), (21, 23.976))
 ]
 
+NAME_PARTS = [
+    *("high", "HIGH", "High", "low", "Low", "noise", "Noise", "slow", "flow", "below", "hi", "lo", "and", "to"),
+    *("quality", "res", "resolution", "detail", "details", "fps", "vram", "ram", "motion", "dynamic", "def", "definition"),
+    *("wan", "Wan2.1", "wan21", "WAN2_2", "wan22", "wan 2 2", "pusa", "Pusa_V1", "pusa v1", "v1.safetensors", "rank64"),
+    *("lora", "4steps", "lightx2v", "t2v", "14B", "e\u0301", "\u9ad8", "1", "/", "\\"),
+]  # fmt: skip
+SEPARATORS = ["", "_", "-", ".", " "]
+NAMES = [
+    "wan_high_quality.safetensors",
+    "Wan21_PusaV1_low_rank64.safetensors",
+    "wan22/high_noise_pusa.safetensors",
+    "high_noise\\low_noise_pusa.safetensors",
+    "high/pusa.safetensors",
+    "pusa_v1",
+    "pusa_v1.safetensors",
+]
+ALL_STEPS = range(1, 61)
+SHIFTS = (1.0, 3.0, 4.7, 5.0, 8.0, 12.0)
+DENOISES = (1.0, 0.6, 0.35)
+BOUNDARIES = (0.0, 0.5, 0.625, 0.8, 0.833333, 0.85, 0.875, 0.9, 0.9375, 0.95, 1.0)
+
+
+def names(count=4000):
+    """File names made of parts that matter, always the same ones."""
+    pick = random.Random(11)
+    made = [
+        "".join(pick.choice(NAME_PARTS) + pick.choice(SEPARATORS) for _ in range(pick.randint(1, 5)))
+        for _ in range(count)
+    ]
+    pairs = ["".join(parts) for parts in itertools.product(NAME_PARTS, SEPARATORS, NAME_PARTS)]
+    return [*NAMES, *pairs, *made, *(f"{name}.safetensors" for name in made)]
+
+
+def simple_sigmas(steps, shift, denoise):
+    """Core's scheduler "simple" on ModelSamplingDiscreteFlow (ComfyUI, comfy/samplers.py and comfy/model_sampling.py)."""
+    levels = (torch.arange(1, 1001, 1) / 1000) * 1000 / 1000
+    table = levels if shift == 1.0 else shift * levels / (1 + (shift - 1) * levels)
+    total = steps if denoise > 0.9999 else int(steps / denoise)
+    stride = len(table) / total
+    sigmas = [float(table[-(1 + int(i * stride))]) for i in range(total)]
+    return torch.FloatTensor([*sigmas, 0.0])[-(steps + 1) :]
+
+
+def splits():
+    """Sigmas, and the high-noise expert's steps for each boundary, of many schedules of both kinds."""
+    for kind, make in (("flow", schedule.flow_sigmas), ("simple", simple_sigmas)):
+        for case in itertools.product(ALL_STEPS, SHIFTS, DENOISES):
+            sigmas = make(*case)
+            yield [
+                kind,
+                case,
+                sigmas.tolist(),
+                [len(experts.split_sigmas(sigmas, boundary)[0]) - 1 for boundary in BOUNDARIES],
+            ]
+
 
 def said(function, *arguments):
     """What a function returns, or the sentence it refuses with."""
@@ -144,6 +202,9 @@ print(
                 for unit in frames.POSITION_UNITS
             ],
             "schedules": [[arguments, step_table(*arguments)] for arguments in SCHEDULES],
+            "names": [[name, guess_expert(name, {}).expert] for name in names()],
+            "boundaries": BOUNDARIES,
+            "splits": list(splits()),
             "clips": [[case, said(lambda *c: list(clips.plan_clip(*c).positions), *case)] for case in CLIPS],
             "transitions": [
                 [[n, context], said(transition_positions, n, context)]
