@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..pusa_core.colour import METHODS, MONGE_KANTOROVICH
+from ..pusa_core.given_frames import told_of_windows
 from ..pusa_core.long_video import DURATION_UNITS, PROMPT_START, SECONDS
 from . import inputs
 from .host.long_video import NO_MATCH, LongVideoRequest, make_long_video
@@ -90,12 +91,14 @@ class PusaLongVideo(io.ComfyNode):
                 io.Video.Output(display_name="video", tooltip="The finished file in the output folder."),
                 io.String.Output(display_name="report", tooltip="One line per window: frames, seed, prompt."),
             ],
-            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )  # fmt: skip
 
     @classmethod
     def execute(cls, *given: Any, **named: Any) -> io.NodeOutput:
         request = LongVideoRequest(*given, **named)
         made = make_long_video(request, video_metadata(cls.hidden))
+        prompt, node = getattr(cls.hidden, "prompt", None), str(getattr(cls.hidden, "unique_id", ""))
         shown = ui.PreviewVideo([ui.SavedResult(made.path.name, made.subfolder, io.FolderType.output)])
-        return io.NodeOutput(video_of_file(made.path), made.report, ui=shown)
+        told = ui.PreviewText(told_of_windows(made.multipliers, prompt, node))
+        return io.NodeOutput(video_of_file(made.path), made.report, ui={**shown.as_dict(), **told.as_dict()})

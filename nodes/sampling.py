@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
+from ..pusa_core.given_frames import told
 from ..pusa_core.schedule import flow_sigmas
 from . import inputs
 from .host.models import latent_multipliers
@@ -68,11 +69,13 @@ class PusaVectorizedTimesteps(io.ComfyNode):
                     display_name="model", tooltip="For any core sampler that adds no noise of its own."
                 )
             ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
     def execute(cls, model: Any, latent: dict[str, Any], shift: float = 5.0) -> io.NodeOutput:
-        return io.NodeOutput(vectorize_timesteps(model, latent_multipliers(model, latent), shift))
+        patched = vectorize_timesteps(model, latent_multipliers(model, latent), shift)
+        return io.NodeOutput(patched, ui=given_frames(latent, cls.hidden))
 
 
 class PusaSampler(io.ComfyNode):
@@ -113,8 +116,17 @@ class PusaSampler(io.ComfyNode):
                 ),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The sampled video, to VAE Decode.")],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
     def execute(cls, *given: Any, **named: Any) -> io.NodeOutput:
-        return io.NodeOutput(sample_video(SamplingRequest(*given, **named)))
+        request = SamplingRequest(*given, **named)
+        return io.NodeOutput(sample_video(request), ui=given_frames(request.latent, cls.hidden))
+
+
+def given_frames(latent: dict[str, Any], hidden: Any) -> ui.PreviewText:
+    """What a node says of the latent it was given; hidden: its hidden inputs, None outside a running graph."""
+    return ui.PreviewText(
+        told(latent, getattr(hidden, "prompt", None), str(getattr(hidden, "unique_id", "")))
+    )

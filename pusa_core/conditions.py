@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .errors import PusaError
-from .frames import check_multiplier
+from .frames import NoiseMultiplier
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class FrameCondition:
     noise_multiplier: float  # share of the global sigma: 0 clean, 1 free
 
     def __post_init__(self) -> None:
-        check_multiplier(self.noise_multiplier)
+        object.__setattr__(self, "noise_multiplier", NoiseMultiplier(self.noise_multiplier))
         if not bool(torch.isfinite(self.latent).all()):
             raise PusaError(
                 f"The picture for latent frame {self.position} has NaN or infinite values after the VAE. "
@@ -55,7 +55,8 @@ def check_video_samples(samples: Tensor, channels: int | None = None) -> None:
 def frame_multipliers(noise_multipliers: Tensor | None, latent_frames: int) -> Tensor:
     """The latent's multipliers as float32 [F], all ones where there are none.
 
-    noise_multipliers: [F], each in [0, 1], or None; latent_frames: F of the latent they came with.
+    noise_multipliers: [F], each in [0, 1], or None; latent_frames: F of the latent they came with. Checked here, as other nodes
+    pass LATENTs on: after this they are used as they are.
     """
     if noise_multipliers is None:
         return torch.ones(latent_frames)
@@ -66,7 +67,7 @@ def frame_multipliers(noise_multipliers: Tensor | None, latent_frames: int) -> T
             "or resized in time after the frames were injected: inject them after that step."
         )
     for value in values.tolist():
-        check_multiplier(value)
+        NoiseMultiplier(value)
     return values
 
 

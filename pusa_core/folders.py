@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .errors import PusaError
-from .frames import check_multiplier
+from .frames import NoiseMultiplier
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 REPORT = "report.csv"
@@ -198,7 +198,7 @@ def _settings(picture: Path, defaults: ItemSettings) -> ItemSettings:
 def _checked(path: Path, key: str, value: Any, default: Any) -> Any:
     """A setting of the type its default has."""
     if key == "noise_multipliers" and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(check_multiplier(value))
+        return str(NoiseMultiplier(value))
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = {
         str: isinstance(value, str),

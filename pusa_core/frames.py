@@ -90,8 +90,8 @@ def parse_multipliers(text: str, count: int) -> list[float]:
     entries = _entries(text, "noise_multipliers", "0.2, 0.5")
     if len(entries) == 1 and ".." in entries[0]:
         first, last = (_multiplier(end) for end in entries[0].split("..", 1))
-        return [first + (last - first) * i / max(1, count - 1) for i in range(count)]
-    values = [_multiplier(entry) for entry in entries]
+        return [NoiseMultiplier(first + (last - first) * i / max(1, count - 1)) for i in range(count)]
+    values: list[float] = [_multiplier(entry) for entry in entries]
     if len(values) == 1:
         return values * count
     if len(values) != count:
@@ -102,14 +102,23 @@ def parse_multipliers(text: str, count: int) -> list[float]:
     return values
 
 
-def check_multiplier(value: float) -> float:
-    """The value itself, if it is a noise multiplier: a number in [0, 1]."""
-    if not (math.isfinite(value) and 0.0 <= value <= 1.0):
-        raise PusaError(f"noise_multiplier is {value}; use 0 (kept clean) to 1 (free).")
-    return value
+class NoiseMultiplier(float):
+    """A share of the global sigma, in [0, 1]: 0 keeps a frame clean, 1 leaves it free.
+
+    Checked when it is made, from text, from a widget or from a LATENT of another node, and never again on its way to the timesteps.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, value: float) -> NoiseMultiplier:
+        if isinstance(value, cls):
+            return value
+        if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+            raise PusaError(f"noise_multiplier is {value}; use 0 (kept clean) to 1 (free).")
+        return super().__new__(cls, value)
 
 
-def _multiplier(entry: str) -> float:
+def _multiplier(entry: str) -> NoiseMultiplier:
     try:
         value = float(entry)
     except ValueError:
@@ -117,7 +126,7 @@ def _multiplier(entry: str) -> float:
             f"{entry.strip()!r} in noise_multipliers is not a number. Write values from 0 to 1 with commas between them, "
             "such as 0.2, 0.5, or a ramp such as 0..0.2."
         ) from None
-    return check_multiplier(value)
+    return NoiseMultiplier(value)
 
 
 def _entries(text: str, name: str, example: str) -> list[str]:

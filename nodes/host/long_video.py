@@ -14,19 +14,19 @@ from ...pusa_core.choices import check_choice
 from ...pusa_core.colour import METHODS
 from ...pusa_core.digest import digest
 from ...pusa_core.errors import PusaError
-from ...pusa_core.frames import check_multiplier
+from ...pusa_core.frames import NoiseMultiplier
 from ...pusa_core.images import fit_images
 from ...pusa_core.long_video import (
     PROMPT_START,
     Guidance,
     Window,
     duration_in_frames,
-    given_multipliers,
     plan_windows,
     prompt_at,
     prompt_second,
     render_long_video,
     start_frames_used,
+    window_multipliers,
 )
 from ...pusa_core.video_parts import VideoParts
 from .folders import output_file
@@ -102,8 +102,8 @@ class LongVideoRequest:
         return Guidance(
             noise_multipliers=self.noise_multipliers,
             **fitted,
-            end_multiplier=check_multiplier(self.end_multiplier),
-            anchor_multiplier=check_multiplier(self.anchor_multiplier),
+            end_multiplier=NoiseMultiplier(self.end_multiplier),
+            anchor_multiplier=NoiseMultiplier(self.anchor_multiplier),
             colour_match=None if self.color_match == NO_MATCH else self.color_match,
         )
 
@@ -112,8 +112,7 @@ class LongVideoRequest:
         frames = duration_in_frames(self.duration, self.duration_unit, self.fps)
         given = 0 if guidance.start is None else len(guidance.start)
         windows = plan_windows(frames, self.window, self.overlap, given)
-        for window in windows:
-            given_multipliers(self.noise_multipliers, window.given_latents or 1)
+        window_multipliers(windows, guidance)  # refuses what was typed wrongly
         return windows
 
     def identity(self, plan: list[Window], guidance: Guidance, sigmas: Tensor) -> str:
@@ -134,6 +133,7 @@ class LongVideo:
     path: Path
     subfolder: str
     report: str  # one line a window
+    multipliers: list[list[float]]  # [F] of each window
 
 
 def make_long_video(request: LongVideoRequest, metadata: dict[str, Any]) -> LongVideo:
@@ -149,7 +149,7 @@ def make_long_video(request: LongVideoRequest, metadata: dict[str, Any]) -> Long
     runs = ComfyWindows(request, sampling, len(plan))
     made = render_long_video(plan, runs, guidance, parts)
     report = "\n".join(f"{window}, {runs.told(window)}" for window in plan)
-    return LongVideo(made, subfolder, report)
+    return LongVideo(made, subfolder, report, window_multipliers(plan, guidance))
 
 
 class ComfyWindows:

@@ -23,7 +23,7 @@ from ...pusa_core.errors import PusaError
 from ...pusa_core.samplers import add_noise, remove_noise_share
 from ...pusa_core.schedule import frame_sigmas, over_frames
 from . import symbols
-from .features import Aspect, Feature, Hooks, apply, feature_of, is_ours
+from .features import Aspect, Feature, Hooks, apply, feature_of
 from .forward import TOKENS_PER_FRAME, by_frame_forward, forward_patches, tokens_per_frame
 from .models import require_wan_t2v
 from .samplers import check_sampler, runs_one_callback_per_step
@@ -246,16 +246,3 @@ def multipliers_of(model: Any) -> Tensor | None:
     if feature is None or bool((feature.noise_multipliers == 1).all()):
         return None
     return feature.noise_multipliers
-
-
-def overridden_sampling(model: Any) -> str | None:
-    """What to say of a sampling patch in front of Pusa's, which replaces it; None where there is none."""
-    theirs = model.object_patches.get("model_sampling")
-    if theirs is None or is_ours(theirs):
-        return None
-    shift = getattr(theirs, "shift", None)
-    of_shift = "" if shift is None else f" (shift {shift:g})"
-    return (
-        f"A node before this one sets the model's sampling{of_shift}, as ModelSamplingSD3 does. It has no effect here: "
-        "Pusa's own shift counts. Remove that node, and set shift on the Pusa node."
-    )
