@@ -14,7 +14,7 @@ from ..pusa_core.graph import GraphFaults, GraphSettings, read_faults, read_grap
 from ..pusa_core.lora.experts import LoraFacts
 from .comfy_hooks import experts_of, multipliers_of, require_wan_t2v
 from .core_samplers import OFFERED, STOCHASTIC
-from .host.running_prompt import prompt_fingerprint
+from .host.running_prompt import graph_around, prompt_fingerprint
 from .lora_patches import lora_facts, parameter_shapes, patches_of_others
 from .search_words import search_words
 
@@ -90,11 +90,11 @@ class PusaDoctor(io.ComfyNode):
         sampler_name: str = "",
         frame_rate: float = FRAME_RATE,
     ) -> io.NodeOutput:
-        prompt, node = cls.hidden.prompt, cls.hidden.unique_id
+        prompt, node = graph_around(cls.hidden)
         graph, faults = GraphSettings(), GraphFaults()
         if prompt:
-            graph = read_graph(prompt, str(node))
-            faults = read_faults(prompt, str(node), latent.get("noise_multipliers") is None)
+            graph = read_graph(prompt, node)
+            faults = read_faults(prompt, node, latent.get("noise_multipliers") is None)
         facts = gather(model, latent, sigmas, cfg, sampler_name, frame_rate, graph, faults)
         findings = diagnose(facts)
         text = report(facts, findings)
