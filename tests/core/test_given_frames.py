@@ -74,7 +74,9 @@ def core_sampler_on(latent, applied, **others):
     return graph(
         ap=apply(applied),
         s=ksampler("ap", latent),
-        doc=node("PusaDoctor", model=["ap", 0], latent=[latent, 0]),
+        doc=node(
+            "PusaDoctor", model=["ap", 0], latent=[latent, 0], cfg=0.0, sampler_name="", frame_rate=16.0
+        ),
         **others,
     )
 
