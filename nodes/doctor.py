@@ -15,7 +15,7 @@ from ..pusa_core.lora.experts import LoraFacts
 from .host.expert_switch import experts_of
 from .host.lora_patches import lora_facts, parameter_shapes, patches_of_others
 from .host.models import require_wan_t2v
-from .host.running_prompt import prompt_fingerprint
+from .host.running_prompt import graph_around, prompt_fingerprint
 from .host.samplers import OFFERED, STOCHASTIC
 from .host.schema import search_words
 from .host.timesteps import multipliers_of
@@ -92,11 +92,11 @@ class PusaDoctor(io.ComfyNode):
         sampler_name: str = "",
         frame_rate: float = FRAME_RATE,
     ) -> io.NodeOutput:
-        prompt, node = cls.hidden.prompt, cls.hidden.unique_id
+        prompt, node = graph_around(cls.hidden)
         graph, faults = GraphSettings(), GraphFaults()
         if prompt:
-            graph = read_graph(prompt, str(node))
-            faults = read_faults(prompt, str(node), latent.get("noise_multipliers") is None)
+            graph = read_graph(prompt, node)
+            faults = read_faults(prompt, node, latent.get("noise_multipliers") is None)
         facts = gather(model, latent, sigmas, cfg, sampler_name, frame_rate, graph, faults)
         findings = diagnose(facts)
         text = report(facts, findings)

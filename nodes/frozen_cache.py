@@ -22,7 +22,7 @@ class PusaFrozenFrameCache(io.ComfyNode):
             **search_words("speed up", "cache"),
             description=(
                 "Saves time when many frames are given: their part of the model is computed every few steps only, and the new frames "
-                "attend to what it was. An approximation; docs/PERFORMANCE.md has its error and what it saves."
+                "attend to what it was. An approximation; its help page says what it costs and saves."
             ),
             inputs=[
                 io.Model.Input(

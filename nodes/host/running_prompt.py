@@ -29,3 +29,12 @@ def running_prompt() -> dict[str, Any] | None:
     (item,) = list(running.values())
     prompt = item[2] if isinstance(item, tuple | list) and len(item) > 2 else None
     return prompt if isinstance(prompt, dict) else None
+
+
+def graph_around(hidden: Any) -> tuple[dict[str, Any] | None, str]:
+    """The API prompt and the node's own id from a node's hidden inputs; (None, "") where a node is called without a server.
+
+    hidden: `cls.hidden` of a node that asks for io.Hidden.prompt and io.Hidden.unique_id.
+    """
+    prompt, node = getattr(hidden, "prompt", None), getattr(hidden, "unique_id", None)
+    return (prompt, str(node)) if prompt and node is not None else (None, "")

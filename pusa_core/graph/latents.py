@@ -148,7 +148,7 @@ def other_latents(prompt: Prompt, centre: str) -> Iterator[Finding]:
 def is_sampler(prompt: Prompt, node: str) -> bool:
     """Whether a node samples a latent with a MODEL or guider as it comes, so that an Apply before it counts."""
     inputs = inputs_of(prompt, node)
-    if class_of(prompt, node) in FRAME_AWARE or latent_input(prompt, node) is None:
+    if class_of(prompt, node) in (*FRAME_AWARE, DOCTOR) or latent_input(prompt, node) is None:
         return False
     return ("model" in inputs or "guider" in inputs) and (
         "sampler_name" in inputs or "sampler" in inputs or "Sampler" in class_of(prompt, node)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..node_names import LONG_VIDEO
+from ..node_names import DOCTOR, LONG_VIDEO
 from .prompt import Prompt, class_of, connected, inputs_of, name_of, setting, source_of
 
 NO_VIDEO = re.compile(r"animated|webp|png|gif|image|load|^Pusa", re.IGNORECASE)
@@ -40,11 +40,13 @@ class GraphSettings:
 def read_graph(prompt: Prompt, centre: str) -> GraphSettings:
     """What the nodes connected with `centre` are set to, from ComfyUI's API prompt.
 
-    prompt: {id: {"class_type", "inputs"}}; centre: id of the node that asks, left out itself. Unconnected graphs on the canvas do not
+    prompt: {id: {"class_type", "inputs"}}; centre: id of the node that asks, left out itself as other doctors are. Unconnected graphs on the canvas do not
     count. Links are followed to constants; what a node computes is listed as unknown.
     """
     reached = connected(prompt, centre)
-    nodes = [node for node in prompt if node in reached and node != centre]
+    nodes = [
+        node for node in prompt if node in reached and class_of(prompt, node) != DOCTOR and node != centre
+    ]
     sampling = [node for node in nodes if _samples(prompt, node)]
     unknown: dict[Unknown, None] = {}
 

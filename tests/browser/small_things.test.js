@@ -90,7 +90,8 @@ for (const vue of [false, true]) {
         await settle(page);
         assert.deepEqual(await page.locator(".pusa-report-text").allTextContents(), [text]);
         const box = await page.locator(".pusa-report").boundingBox();
-        assert.ok(box && box.height > 40, JSON.stringify(box));
+        const scale = await page.evaluate(() => window.app.canvas.ds.scale);
+        assert.ok(box && box.height / scale > 40, JSON.stringify([box, scale]));
       });
     }
 

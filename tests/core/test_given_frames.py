@@ -1,11 +1,15 @@
 """What nodes say of the frames they were given, and of those that were lost on the way."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from pusa_core.given_frames import filled_frames, given_text, told, told_of_windows
 from pusa_core.graph import read_faults
-from pusa_core.graph.latents import carried_into
+from pusa_core.graph.latents import carried_into, latent_input
+from pusa_core.graph.prompt import class_of, inputs_of
 from pusa_core.long_video import Guidance, plan_windows, window_multipliers
 
 FREE = "No given frames: plain text-to-video."
@@ -74,7 +78,9 @@ def core_sampler_on(latent, applied, **others):
     return graph(
         ap=apply(applied),
         s=ksampler("ap", latent),
-        doc=node("PusaDoctor", model=["ap", 0], latent=[latent, 0]),
+        doc=node(
+            "PusaDoctor", model=["ap", 0], latent=[latent, 0], cfg=0.0, sampler_name="", frame_rate=16.0
+        ),
         **others,
     )
 
@@ -286,3 +292,20 @@ def test_a_long_video_says_it_once_for_windows_alike():
         "Windows 2 to 3: 4 given frames: latent frames 0 to 3 (video frames 0 to 12) at 0.2.",
         "Window 4: 5 given frames: latent frames 0 to 3 (video frames 0 to 12) at 0.2; latent frame 20 (video frames 77 to 80) at 0.5.",
     ]
+
+
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "workflows" / "api").glob("*.json"))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_no_shipped_graph_gets_a_warning(file):
+    prompt = json.loads(file.read_text("utf-8"))
+    samplers = [
+        each for each in prompt if class_of(prompt, each) in ("PusaSampler", "PusaLongVideo", "SamplerCustom")
+    ]
+    assert samplers
+    for sampler in samplers:
+        inputs = inputs_of(prompt, sampler)
+        doctor = node("PusaDoctor", model=inputs["model"], latent=inputs.get(latent_input(prompt, sampler)))
+        faults = read_faults({**prompt, "doc": doctor}, "doc")
+        assert (faults.lost, faults.other_latents, faults.overridden) == ((), (), ()), file.stem

@@ -134,3 +134,9 @@ def test_the_fingerprint_changes_with_every_setting_and_not_with_the_seed():
     assert graph_fingerprint({**prompt(), "s": {**prompt()["s"], "is_changed": [1.0]}}) == same
     others = (prompt(cfg=1.0), prompt(title="B"), sampler_with(["c", 0], c=node("PrimitiveFloat", value=5.0)))
     assert len({same, *map(graph_fingerprint, others)}) == 4
+
+
+def test_what_another_doctor_was_told_does_not_count():
+    prompt = sampler_with(3.0, doc2=node("PusaDoctor", model=["s", 0], cfg=9.0, sampler_name="lcm"))
+    graph = read_graph(prompt, "doc")
+    assert (graph.cfgs, graph.samplers) == ((3.0,), (("PusaSampler", "euler"),))
