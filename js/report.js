@@ -41,7 +41,7 @@ app.registerExtension({
     node.onExecuted = chain(node.onExecuted, (output) => {
       const said = /** @type {{text?: unknown}} */ (output ?? {}).text;
       const text = Array.isArray(said) ? said.join("\n") : "";
-      if (!text) return;
+      if (!text && !report) return; // an empty one clears what an earlier run said
       report ??= addReport(node);
       const { label, state } = coverage(text);
       say(report.badge, label);

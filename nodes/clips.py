@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from comfy_api.input_impl import VideoFromFile
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..pusa_core.clip_files import clip_of_file
 from ..pusa_core.clips import EXTEND, TASKS, clip_conditions, plan_clip
+from ..pusa_core.clips.reading import clip_of_file
+from ..pusa_core.clips.sound import mono_or_stereo
+from ..pusa_core.clips.time_stamps import Audio, Clip, check_rate, clip_of_pictures
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
-from ..pusa_core.sound import mono_or_stereo
-from ..pusa_core.time_stamps import Audio, Clip, check_rate, clip_of_pictures
 from .conditions import checked_samples, fit_to_latent, placed
 from .search_words import search_words
 
@@ -128,15 +128,16 @@ class PusaConditionVideo(io.ComfyNode):
             task, samples.shape[2], context_frames, positions, source_positions, reference_semantics
         )
         multipliers = parse_multipliers(noise_multipliers, len(plan.positions))
+        clip = clip_of(video, frame_rate)
         conditions = clip_conditions(
             vae.encode,
             lambda pictures: fit_to_latent(pictures, samples, resize),
-            clip_of(video, frame_rate),
+            clip,
             plan,
             multipliers,
             reading_rate(fps),
         )
-        return io.NodeOutput(placed(latent, conditions))
+        return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
 
 
 class PusaClipFrames(io.ComfyNode):
@@ -205,7 +206,8 @@ class PusaClipFrames(io.ComfyNode):
         images = clip.all(rate)
         if width:
             images = fit_images(images, width, height, resize)
-        return io.NodeOutput(images, comfy_audio(clip.sound()), float(rate or clip.rate), len(images))
+        audio = comfy_audio(clip.sound())
+        return io.NodeOutput(images, audio, float(rate or clip.rate), len(images), ui=said_of(clip))
 
 
 def reading_rate(fps: float) -> Fraction | None:
@@ -237,6 +239,12 @@ def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:
     )
 
 
+def said_of(*clips: Clip | None) -> Any:
+    """What the node says about the clips it has read: what is not as it should be, each once; an empty text where all is."""
+    sentences = [sentence for clip in clips if clip for sentence in clip.notes.sentences]
+    return ui.PreviewText("\n".join(dict.fromkeys(sentences)))
+
+
 def comfy_audio(audio: Audio | None) -> dict[str, Any] | None:
     """A sound as ComfyUI's AUDIO."""
     return audio and {"waveform": audio.waveform[None], "sample_rate": audio.sample_rate}
@@ -246,5 +254,5 @@ def _trimmed(video: VideoFromFile) -> bool:
     """Whether a VIDEO shows only part of its file (newer versions of ComfyUI can trim without a new file)."""
     try:
         return VideoFromFile(video.get_stream_source()).get_duration() - video.get_duration() > 1e-3
-    except ValueError:  # a stream that does not tell how long it is cannot have been trimmed by time
-        return False
+    except (ValueError, AttributeError, OSError):
+        return False  # ComfyUI cannot tell how long the whole file is (av's errors are among these)
