@@ -53,7 +53,7 @@ app.registerExtension({
     node.onExecuted = chain(node.onExecuted, (output) => {
       const said = /** @type {{text?: unknown}} */ (output ?? {}).text;
       const text = Array.isArray(said) ? said.join("\n") : "";
-      if (!text) return;
+      if (!text && !show) return; // an empty one clears what an earlier run said
       show ??= addReport(node);
       show(text);
       node.setDirtyCanvas(true, true);

@@ -8,13 +8,13 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..pusa_core.clips import EXTEND, TASKS, clip_conditions, plan_clip
+from ..pusa_core.clips.time_stamps import check_rate
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, fit_images
-from ..pusa_core.time_stamps import check_rate
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.schema import search_words
-from .host.video import clip_of, comfy_audio
+from .host.video import clip_of, comfy_audio, said_of
 
 CLIP_TYPES = [io.Video, io.Image]
 
@@ -124,15 +124,16 @@ class PusaConditionVideo(io.ComfyNode):
             task, samples.shape[2], context_frames, positions, source_positions, reference_semantics
         )
         multipliers = parse_multipliers(noise_multipliers, len(plan.positions))
+        clip = clip_of(video, frame_rate)
         conditions = clip_conditions(
             vae.encode,
             lambda pictures: fit_to_latent(pictures, samples, resize),
-            clip_of(video, frame_rate),
+            clip,
             plan,
             multipliers,
             reading_rate(fps),
         )
-        return io.NodeOutput(placed(latent, conditions))
+        return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
 
 
 class PusaClipFrames(io.ComfyNode):
@@ -201,7 +202,8 @@ class PusaClipFrames(io.ComfyNode):
         images = clip.all(rate)
         if width:
             images = fit_images(images, width, height, resize)
-        return io.NodeOutput(images, comfy_audio(clip.sound()), float(rate or clip.rate), len(images))
+        audio = comfy_audio(clip.sound())
+        return io.NodeOutput(images, audio, float(rate or clip.rate), len(images), ui=said_of(clip))
 
 
 def reading_rate(fps: float) -> Fraction | None:

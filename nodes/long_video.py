@@ -11,6 +11,7 @@ from ..pusa_core.given_frames import told_of_windows
 from ..pusa_core.long_video import DURATION_UNITS, PROMPT_START, SECONDS
 from . import inputs
 from .host.long_video import NO_MATCH, LongVideoRequest, make_long_video
+from .host.running_prompt import graph_around
 from .host.schema import search_words
 from .host.video import video_metadata, video_of_file
 
@@ -98,7 +99,6 @@ class PusaLongVideo(io.ComfyNode):
     def execute(cls, *given: Any, **named: Any) -> io.NodeOutput:
         request = LongVideoRequest(*given, **named)
         made = make_long_video(request, video_metadata(cls.hidden))
-        prompt, node = getattr(cls.hidden, "prompt", None), str(getattr(cls.hidden, "unique_id", ""))
         shown = ui.PreviewVideo([ui.SavedResult(made.path.name, made.subfolder, io.FolderType.output)])
-        told = ui.PreviewText(told_of_windows(made.multipliers, prompt, node))
+        told = ui.PreviewText(told_of_windows(made.multipliers, *graph_around(cls.hidden)))
         return io.NodeOutput(video_of_file(made.path), made.report, ui={**shown.as_dict(), **told.as_dict()})

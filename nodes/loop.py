@@ -23,6 +23,7 @@ from .clips import (
     MULTIPLIERS_TOOLTIP,
     RESIZE_TOOLTIP,
     reading_rate,
+    said_of,
 )
 from .conditions import checked_samples, fit_to_latent, picture_conditions, placed
 from .host.roll import roll_latents
@@ -121,7 +122,7 @@ class PusaLoopConditions(io.ComfyNode):
             conditions = transition_conditions(
                 vae.encode, fit, clip, clip, frames, context_frames, noise_multipliers, rate
             )
-            return io.NodeOutput(placed(latent, conditions))
+            return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
         if isinstance(video, Tensor) and len(video) != 1:
             raise PusaError(
                 f"{len(video)} pictures came in for a still loop. Give one picture, or choose clip as the kind."
@@ -130,7 +131,7 @@ class PusaLoopConditions(io.ComfyNode):
         both_ends = fit(clip.head(1, None)).expand(2, -1, -1, -1)
         multipliers = parse_multipliers(noise_multipliers, 2)
         conditions = picture_conditions(vae, both_ends, positions, multipliers, encode)
-        return io.NodeOutput(placed(latent, conditions))
+        return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
 
 
 class PusaLoopModel(io.ComfyNode):

@@ -10,6 +10,7 @@ from ..pusa_core.given_frames import told
 from ..pusa_core.schedule import flow_sigmas
 from . import inputs
 from .host.models import latent_multipliers
+from .host.running_prompt import graph_around
 from .host.sampling import SamplingRequest, sample_video
 from .host.schema import search_words
 from .host.timesteps import vectorize_timesteps
@@ -127,6 +128,4 @@ class PusaSampler(io.ComfyNode):
 
 def given_frames(latent: dict[str, Any], hidden: Any) -> ui.PreviewText:
     """What a node says of the latent it was given; hidden: its hidden inputs, None outside a running graph."""
-    return ui.PreviewText(
-        told(latent, getattr(hidden, "prompt", None), str(getattr(hidden, "unique_id", "")))
-    )
+    return ui.PreviewText(told(latent, *graph_around(hidden)))

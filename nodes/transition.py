@@ -16,6 +16,7 @@ from .clips import (
     MULTIPLIERS_TOOLTIP,
     RESIZE_TOOLTIP,
     reading_rate,
+    said_of,
 )
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.schema import search_words
@@ -97,15 +98,15 @@ class PusaTransition(io.ComfyNode):
         reference_semantics: bool = False,
     ) -> io.NodeOutput:
         samples = checked_samples(vae, latent)
+        clips = clip_of(first, frame_rate, "the first clip"), clip_of(second, frame_rate, "the second clip")
         conditions = transition_conditions(
             vae.encode,
             lambda pictures: fit_to_latent(pictures, samples, resize),
-            clip_of(first, frame_rate, "the first clip"),
-            clip_of(second, frame_rate, "the second clip"),
+            *clips,
             samples.shape[2],
             context_frames,
             noise_multipliers,
             reading_rate(fps),
             reference_semantics,
         )
-        return io.NodeOutput(placed(latent, conditions))
+        return io.NodeOutput(placed(latent, conditions), ui=said_of(*clips))

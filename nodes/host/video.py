@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import comfy.cli_args
+from comfy_api.latest import ui
 from torch import Tensor
 
-from ...pusa_core.clip_files import clip_of_file
+from ...pusa_core.clips.reading import clip_of_file
+from ...pusa_core.clips.sound import mono_or_stereo
+from ...pusa_core.clips.time_stamps import Audio, Clip, check_rate, clip_of_pictures
 from ...pusa_core.errors import PusaError
 from ...pusa_core.images import check_images
-from ...pusa_core.sound import mono_or_stereo
-from ...pusa_core.time_stamps import Audio, Clip, check_rate, clip_of_pictures
 from . import symbols
 
 
@@ -65,6 +66,12 @@ def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:
     )
 
 
+def said_of(*clips: Clip | None) -> Any:
+    """What the node says about the clips it has read: what is not as it should be, each once; an empty text where all is."""
+    sentences = [sentence for clip in clips if clip for sentence in clip.notes.sentences]
+    return ui.PreviewText("\n".join(dict.fromkeys(sentences)))
+
+
 def comfy_audio(audio: Audio | None) -> dict[str, Any] | None:
     """A sound as ComfyUI's AUDIO."""
     return audio and {"waveform": audio.waveform[None], "sample_rate": audio.sample_rate}
@@ -74,5 +81,5 @@ def _trimmed(video: Any) -> bool:
     """Whether a VIDEO shows only part of its file (newer versions of ComfyUI can trim without a new file)."""
     try:
         return symbols.VideoFromFile(video.get_stream_source()).get_duration() - video.get_duration() > 1e-3
-    except ValueError:  # a stream that does not tell how long it is cannot have been trimmed by time
-        return False
+    except (ValueError, AttributeError, OSError):
+        return False  # ComfyUI cannot tell how long the whole file is (av's errors are among these)

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from pusa_core.clip_files import clip_of_file
+from pusa_core.clips.reading import clip_of_file
 from pusa_core.errors import PusaError
 from support.video_files import CODECS, number_of, steady, write_video
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pusa_core.clips import plan_clip, plan_head, plan_tail, transition_conditions
+from pusa_core.clips.time_stamps import clip_of_pictures
 from pusa_core.encoding import encode_frames
 from pusa_core.errors import PusaError
 from pusa_core.frames import first_pixel_frame, video_length
-from pusa_core.time_stamps import clip_of_pictures
 
 SIXTEEN = Fraction(16)
 

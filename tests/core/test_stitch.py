@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pusa_core.clips.sound import SoundPiece, at_rate, lay_under
+from pusa_core.clips.stitch import stitch
+from pusa_core.clips.time_stamps import Audio, Clip, StampedFrame, clip_of_pictures
 from pusa_core.errors import PusaError
-from pusa_core.sound import SoundPiece, at_rate, lay_under
-from pusa_core.stitch import Footage, stitch
-from pusa_core.time_stamps import Audio, StampedFrame, evenly_stamped
 
 SIXTEEN = Fraction(16)
 
@@ -20,7 +20,7 @@ def numbered(start, count):
 
 
 def footage(start, count, rate=SIXTEEN, audio=None):
-    return Footage(list(evenly_stamped(numbered(start, count), Fraction(rate))), audio)
+    return clip_of_pictures(numbered(start, count), Fraction(rate), audio)
 
 
 def numbers(stitched):
@@ -103,7 +103,12 @@ def test_a_variable_rate_clip_keeps_its_time():
     frames = [
         StampedFrame(Fraction(t, 10), Fraction(1, 10), torch.full((2, 2, 3), float(t))) for t in (0, 5, 6, 9)
     ]
-    result = stitch(Footage(frames, None), numbered(100, 17), None, overlap_frames=0)
+    result = stitch(
+        Clip("the clip", SIXTEEN, lambda: iter(frames), lambda: None),
+        numbered(100, 17),
+        None,
+        overlap_frames=0,
+    )
     assert len(result.frames) == 16 + 17
     assert numbers(result)[8] == 5
 
@@ -178,4 +183,4 @@ def test_a_loop_without_its_clip_and_empty_footage_are_refused():
     with pytest.raises(PusaError, match="A loop closes the clip in first"):
         stitch(None, numbered(0, 29), None, loop=True)
     with pytest.raises(PusaError, match="has no frames"):
-        Footage([], None)
+        stitch(Clip("the clip", SIXTEEN, lambda: iter(()), lambda: None), numbered(0, 29), None)

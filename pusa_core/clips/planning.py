@@ -9,11 +9,11 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from .choices import check_choice
-from .conditions import FrameCondition
-from .encoding import Encode, encode_frames, lead_in_before
-from .errors import PusaError
-from .frames import (
+from ..choices import check_choice
+from ..conditions import FrameCondition
+from ..encoding import Encode, encode_frames, lead_in_before
+from ..errors import PusaError
+from ..frames import (
     STRIDE,
     latent_frame_count,
     parse_multipliers,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from .errors import PusaError
+from ..errors import PusaError
+from .notes import Notes
 
 WAN_RATE = Fraction(16)
 """Frames per second of Wan2.1 and Wan2.2 14B."""
@@ -24,7 +26,12 @@ class StampedFrame:
 
     time: Fraction  # seconds
     duration: Fraction  # seconds, 0 where the source does not know
-    pixels: Tensor  # [H, W, 3], uint8 0 to 255 or float 0 to 1
+    picture: Tensor | Callable[[], Tensor]  # the pixels, or what makes them when they are wanted
+
+    @property
+    def pixels(self) -> Tensor:
+        """[H, W, 3], uint8 0 to 255 or float 0 to 1. Most frames of a fast clip are never asked for theirs."""
+        return self.picture() if callable(self.picture) else self.picture
 
 
 @dataclass(frozen=True)
@@ -44,16 +51,30 @@ def check_rate(rate: Fraction | float, name: str = "fps") -> Fraction:
     return Fraction(rate).limit_denominator(1001)
 
 
-def resample(frames: Iterable[StampedFrame], rate: Fraction) -> Iterator[Tensor]:
-    """The pictures of a clip at a steady rate: for each 1/rate seconds the frame nearest in time.
+class Timed(Protocol):
+    """Something that is shown from a time on for a while, in seconds."""
+
+    @property
+    def time(self) -> Fraction: ...
+
+    @property
+    def duration(self) -> Fraction: ...
+
+
+Frame = TypeVar("Frame", bound=Timed)
+
+
+def resample(frames: Iterable[Frame], rate: Fraction) -> Iterator[Frame]:
+    """A clip at a steady rate: for each 1/rate seconds its frame nearest in time.
 
     frames: rising in time, any spacing (variable frame rate); output i stands for the time of the first frame
     plus i / rate. Of two frames equally near the earlier is taken; nothing is blended. The clip lasts until its
-    last frame's duration is over. Yields `pixels` as they came. Times are exact fractions, so a clip that is at
+    last frame's duration is over. Times are exact fractions, so a clip that is at
     this rate already comes through frame by frame.
     """
     made = 0
-    first = current = None
+    first: Frame | None = None
+    current: Frame | None = None
     for frame in frames:
         if first is None or current is None:
             first = current = frame
@@ -61,14 +82,14 @@ def resample(frames: Iterable[StampedFrame], rate: Fraction) -> Iterator[Tensor]
         if frame.time <= current.time:  # doubled or backward stamps of damaged files
             continue
         while 2 * (first.time + made / rate) <= current.time + frame.time:
-            yield current.pixels
+            yield current
             made += 1
         current = frame
     if first is None or current is None:
         return
     lasts = (current.time + current.duration - first.time) * rate
     for _ in range(max(made == 0, math.floor(lasts + Fraction(1, 2)) - made)):
-        yield current.pixels
+        yield current
 
 
 def evenly_stamped(pictures: Tensor, rate: Fraction, start: Fraction = Fraction(0)) -> Iterator[StampedFrame]:
@@ -85,12 +106,11 @@ class Clip:
     rate: Fraction  # frames per second, the average where it varies
     stamped: Callable[[], Iterator[StampedFrame]]  # reads from the start
     sound: Callable[[], Audio | None]
+    notes: Notes = field(default_factory=Notes, compare=False)  # what reading it found
 
-    def frames(self, rate: Fraction | None) -> Iterator[Tensor]:
-        """Its pictures [H, W, 3] at `rate` frames per second; None keeps every frame as it is."""
-        if rate is None:
-            return (frame.pixels for frame in self.stamped())
-        return resample(self.stamped(), rate)
+    def frames(self, rate: Fraction | None) -> Iterator[StampedFrame]:
+        """Its frames at `rate` a second; None keeps every frame as it is."""
+        return self.stamped() if rate is None else resample(self.stamped(), rate)
 
     def head(self, count: int, rate: Fraction | None) -> Tensor:
         """The first `count` pictures [count, H, W, 3], 0 to 1. Reads no further than it must."""
@@ -102,16 +122,16 @@ class Clip:
 
     def all(self, rate: Fraction | None) -> Tensor:
         """Every picture [N, H, W, 3], 0 to 1."""
-        return stack_pictures(list(self.frames(rate)), self.name)
+        return stack_frames(list(self.frames(rate)), self.name)
 
-    def _exactly(self, count: int, pictures: Iterable[Tensor]) -> Tensor:
-        pictures = list(pictures)
-        if len(pictures) < count:
+    def _exactly(self, count: int, found: Iterable[StampedFrame]) -> Tensor:
+        frames = list(found)
+        if len(frames) < count:
             raise PusaError(
-                f"{count} frames of {self.name} are needed, it has {len(pictures)} at the rate used. "
+                f"{count} frames of {self.name} are needed, it has {len(frames)} at the rate used. "
                 "Give a longer clip, or use fewer frames of it (4n + 1 of them: 1, 5, 9, 13)."
             )
-        return stack_pictures(pictures, self.name)
+        return stack_frames(frames, self.name)
 
 
 def clip_of_pictures(
@@ -121,9 +141,21 @@ def clip_of_pictures(
     return Clip(name, rate, lambda: evenly_stamped(pictures, rate), lambda: audio)
 
 
-def stack_pictures(pictures: list[Tensor], name: str) -> Tensor:
-    """Pictures as one batch [N, H, W, 3] float32, 0 to 1."""
-    if not pictures:
+def stack_frames(frames: list[StampedFrame], name: str) -> Tensor:
+    """The frames' pictures as one batch [N, H, W, 3] float32, 0 to 1, with no second copy of it on the way."""
+    if not frames:
         raise PusaError(f"{name} has no frames. Check the file, or connect a clip with at least one frame.")
-    batch = torch.stack(pictures)
-    return batch.float() / 255 if batch.dtype == torch.uint8 else batch
+    pixels = frames[0].pixels
+    batch = torch.empty(len(frames), *pixels.shape, dtype=torch.float32)
+    for number, frame in enumerate(frames):
+        if number and frame is not frames[number - 1]:  # a frame that stands is made once
+            pixels = frame.pixels
+        write_picture(pixels, batch[number])
+    return batch
+
+
+def write_picture(pixels: Tensor, place: Tensor) -> None:
+    """A picture [H, W, 3] of StampedFrame's kinds written as float 0 to 1 into `place`, of the same shape."""
+    place.copy_(pixels)
+    if pixels.dtype == torch.uint8:
+        place /= 255
