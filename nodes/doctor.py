@@ -1,4 +1,4 @@
-"""The doctor node: gathers facts from the real MODEL, LATENT and SIGMAS, and says what is wrong with them."""
+"""The doctor node: says what is wrong with a MODEL, a LATENT, SIGMAS and the graph they come from."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..pusa_core.doctor import Facts, ModelFacts, diagnose, report
-from ..pusa_core.errors import PusaError
+from ..pusa_core.doctor import diagnose, report
 from ..pusa_core.frames import FRAME_RATE
-from ..pusa_core.given_frames import filled_frames
-from ..pusa_core.graph import GraphFaults, GraphSettings, read_faults, read_graph
-from ..pusa_core.lora.experts import LoraFacts
-from .host.expert_switch import experts_of
-from .host.lora_patches import lora_facts, parameter_shapes, patches_of_others
-from .host.models import require_wan_t2v
-from .host.running_prompt import graph_around, prompt_fingerprint
-from .host.samplers import OFFERED, STOCHASTIC
+from .host.doctor_facts import facts_of
+from .host.running_prompt import prompt_fingerprint
 from .host.schema import search_words
-from .host.timesteps import multipliers_of
 
 
 class PusaDoctor(io.ComfyNode):
@@ -92,69 +84,7 @@ class PusaDoctor(io.ComfyNode):
         sampler_name: str = "",
         frame_rate: float = FRAME_RATE,
     ) -> io.NodeOutput:
-        prompt, node = graph_around(cls.hidden)
-        graph, faults = GraphSettings(), GraphFaults()
-        if prompt:
-            graph = read_graph(prompt, node)
-            faults = read_faults(prompt, node, latent.get("noise_multipliers") is None)
-        facts = gather(model, latent, sigmas, cfg, sampler_name, frame_rate, graph, faults)
+        facts = facts_of(model, latent, sigmas, cfg, sampler_name, frame_rate, cls.hidden)
         findings = diagnose(facts)
         text = report(facts, findings)
         return io.NodeOutput(text, ui={"text": (text,), "findings": (len(findings),)})
-
-
-def gather(
-    model: Any,
-    latent: dict[str, Any],
-    sigmas: Any,
-    cfg: float,
-    sampler_name: str,
-    frame_rate: float,
-    graph: GraphSettings,
-    faults: GraphFaults | None = None,
-) -> Facts:
-    """The doctor's facts from ComfyUI's objects; changes none of them."""
-    switch = experts_of(model)
-    after_switch = lora_facts(model)[len(lora_facts(switch.high)) :] if switch else ()
-    multipliers = latent.get("noise_multipliers")
-    vectorized = multipliers_of(model)
-    return Facts(
-        model=model_facts(model),
-        low_noise=model_facts(switch.low, after_switch) if switch else None,
-        boundary=switch.boundary if switch else Facts.boundary,
-        high_noise_cfg=switch.high_cfg if switch else 0.0,
-        low_noise_cfg=switch.low_cfg if switch else 0.0,
-        latent_shape=tuple(latent["samples"].shape),
-        noise_multipliers=None if multipliers is None else tuple(multipliers.tolist()),
-        vectorized=None if vectorized is None else tuple(vectorized.tolist()),
-        sigmas=None if sigmas is None else tuple(sigmas.tolist()),
-        cfg=cfg,
-        sampler_name=sampler_name.strip(),
-        frame_rate=frame_rate,
-        stochastic_samplers=STOCHASTIC,
-        pusa_samplers=frozenset(OFFERED),
-        has_context_windows=model.model_options.get("context_handler") is not None,
-        filled=filled_frames(latent["samples"]),
-        graph=graph,
-        faults=faults or GraphFaults(),
-    )
-
-
-def model_facts(model: Any, loras_after_switch: tuple[LoraFacts, ...] = ()) -> ModelFacts:
-    """What a MODEL is and what was loaded on it."""
-    shapes = parameter_shapes(model)
-    return ModelFacts(
-        refusal=_refusal(model),
-        channels=model.get_model_object("latent_format").latent_channels,
-        blocks=sum(name.endswith("self_attn.q.weight") and name.startswith("blocks.") for name in shapes),
-        loras=(*lora_facts(model), *loras_after_switch),
-        other_patches=patches_of_others(model),
-    )
-
-
-def _refusal(model: Any) -> str:
-    try:
-        require_wan_t2v(model)
-    except PusaError as error:
-        return str(error)
-    return ""

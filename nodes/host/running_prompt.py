@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
-
-from server import PromptServer
 
 from ...pusa_core.graph.fingerprint import graph_fingerprint
 
@@ -22,7 +21,7 @@ def prompt_fingerprint() -> str | float:
 
 def running_prompt() -> dict[str, Any] | None:
     """The API prompt under way; None without a server, or where it is not clear which one it is."""
-    server = getattr(PromptServer, "instance", None)
+    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
     running = getattr(getattr(server, "prompt_queue", None), "currently_running", None)
     if not isinstance(running, dict) or len(running) != 1:
         return None

@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from comfyui_pusa.nodes.doctor import gather
+from comfyui_pusa.nodes.host.doctor_facts import gather
 from pusa_core.doctor import diagnose, report
-from pusa_core.graph.settings import GraphSettings, read_graph
+from pusa_core.graph import GraphFaults, GraphSettings, read_graph
 from pusa_core.schedule import flow_sigmas
 from support import tiny_wan
 from support.comfy_runs import video_latent
@@ -83,6 +83,7 @@ def examine(model, latent, sigmas=None, cfg=1.0, sampler_name="euler", frame_rat
         sampler_name,
         frame_rate,
         graph or GraphSettings(),
+        GraphFaults(),
     )
     findings = diagnose(facts)
     return [finding.what for finding in findings], report(facts, findings)
