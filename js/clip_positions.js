@@ -1,10 +1,8 @@
-// Where the frames of clips go: tasks and transitions as pusa_core/clips.py plans them, a still loop as pusa_core/loop.py.
+// Where the frames of clips go: tasks and transitions as pusa_core/clips plans them, a still loop as pusa_core/loop.py.
+import { CLIP_TASKS } from "./generated_facts.js";
 import { PusaError, STRIDE, latentFrameCount, parsePositions, quoted, videoLength } from "./latent_frames.js";
 
-export const EXTEND = "extend";
-export const PREPEND = "prepend";
-export const COMPLETE = "complete";
-export const CUSTOM = "custom";
+export const [EXTEND, PREPEND, COMPLETE, CUSTOM] = CLIP_TASKS;
 
 /**
  * Latent frames that the tasks extend and prepend fill.

@@ -18,6 +18,12 @@ export const LATENT_FRAME = "latent frame";
 /** What a position counts, as the nodes call it. */
 export const VIDEO_FRAME = "video frame";
 
+/** Tasks of the video injector: extend, prepend, complete, custom. */
+export const CLIP_TASKS = ["extend", "prepend", "complete", "custom"];
+
+/** Spacings of the keyframe spreader. */
+export const SPACINGS = ["even", "seconds", "video frames", "latent frames"];
+
 /** The DiT embeds timestep = 1000 * sigma. */
 export const TIMESTEPS = 1000;
 
@@ -79,4 +85,4 @@ export const MERGED_FOLDER = "pusa_merged";
 export const NO_VIDEO = /animated|webp|png|gif|image|load|^Pusa/i;
 
 /** Nodes that replace a model's sampling. */
-export const SAMPLING_PATCH = /^ModelSampling|^ModelShift|SamplingShift/i;
+export const SAMPLING_PATCH = /^ModelSampling|^ModelShift|SamplingShift|^PusaVectorizedTimesteps$/i;

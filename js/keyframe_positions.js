@@ -1,10 +1,8 @@
 // Where the Keyframe Spreader puts its pictures, as pusa_core/keyframes.py does.
+import { SPACINGS } from "./generated_facts.js";
 import { PusaError, VIDEO_FRAME, numberOf, parsePositions, quoted, resolvePosition, videoLength } from "./latent_frames.js";
 
-export const EVEN = "even";
-export const SECONDS = "seconds";
-export const VIDEO_FRAMES = "video frames";
-export const LATENT_FRAMES = "latent frames";
+export const [EVEN, SECONDS, VIDEO_FRAMES, LATENT_FRAMES] = SPACINGS;
 
 /**
  * The latent frame of each picture.

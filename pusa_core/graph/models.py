@@ -9,8 +9,10 @@ from ..findings import Finding
 from ..node_names import FRAME_AWARE
 from .prompt import Linked, Prompt, class_of, models_before, name_of, setting
 
-SAMPLING_PATCH = re.compile(r"^ModelSampling|^ModelShift|SamplingShift", re.IGNORECASE)
-"""ModelSamplingSD3 and its like: they replace the model's sampling, and the last one counts."""
+SAMPLING_PATCH = re.compile(
+    r"^ModelSampling|^ModelShift|SamplingShift|^PusaVectorizedTimesteps$", re.IGNORECASE
+)
+"""ModelSamplingSD3 and its like: they replace the model's sampling, and the last one counts. Ours is one of them."""
 
 
 def overridden_samplings(prompt: Prompt, node: str) -> Iterator[Finding]:

@@ -268,6 +268,13 @@ def test_a_sampling_patch_in_front_is_named_where_it_has_no_effect(setter, betwe
     assert "own shift 5" in finding.why
 
 
+def test_apply_with_another_shift_before_vectorized_timestep_sampler_is_named():
+    prompt = sampler_on("inj", "ap", ap=apply("inj"))
+    prompt["ap"]["inputs"]["shift"] = 8.0
+    (finding,) = read_faults(prompt, "doc").overridden
+    assert finding.what == "PusaVectorizedTimesteps (node ap) sets shift 8, which has no effect."
+
+
 def test_a_sampling_patch_with_the_same_shift_or_before_a_core_sampler_is_left_alone():
     same = graph(ms=node("ModelSamplingSD3", model=["m", 0], shift=5.0))
     same["s"]["inputs"]["model"] = ["ms", 0]

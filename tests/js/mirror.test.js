@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { coverage } from "../../js/coverage.js";
 import { expertOfFile } from "../../js/expert_names.js";
 import { readInjector } from "../../js/injector.js";
 import { keyframePositions } from "../../js/keyframe_positions.js";
@@ -97,6 +98,14 @@ describe("the browser says what pusa_core says", () => {
   test("about the expert that a file's name speaks of", () => {
     for (const [name, expert] of said.names) assert.equal(expertOfFile(name), expert, name);
     assert.equal(expertOfFile("wan_high_quality.safetensors"), null);
+  });
+
+  test("about how many frames were given, on the badge", () => {
+    for (const [count, text] of said.given) {
+      const label = count ? `${count} given frame${count === 1 ? "" : "s"}` : "";
+      assert.equal(coverage(text).label, label);
+      assert.equal(coverage(`${text}\nWarning: lost.`).label, `${label || "No given frames"}, see below`);
+    }
   });
 
   test("about where a clip goes, in every task", () => {

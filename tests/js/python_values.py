@@ -12,6 +12,7 @@ import torch
 
 from pusa_core import clips, experts, frames, keyframes, loop, schedule
 from pusa_core.errors import PusaError
+from pusa_core.given_frames import given_text
 from pusa_core.lora.experts import guess_expert
 
 LENGTHS = [1, 2, 4, 5, 8, 33, 80, 81, 121]
@@ -203,6 +204,7 @@ print(
             ],
             "schedules": [[arguments, step_table(*arguments)] for arguments in SCHEDULES],
             "names": [[name, guess_expert(name, {}).expert] for name in names()],
+            "given": [[count, given_text([0.2] * count + [1.0])] for count in range(4)],
             "boundaries": BOUNDARIES,
             "splits": list(splits()),
             "clips": [[case, said(lambda *c: list(clips.plan_clip(*c).positions), *case)] for case in CLIPS],
