@@ -39,12 +39,14 @@ class Carried:
     lost: tuple[tuple[str, str], ...] = ()  # (injector, node that lost its multipliers)
 
 
-def carried_by(prompt: Prompt, node: str, seen: frozenset[str] = frozenset()) -> Carried:
-    """The given frames in the latent that a node puts out."""
-    if node in seen:
-        return Carried()
+def carried_by(prompt: Prompt, node: str, known: dict[str, Carried] | None = None) -> Carried:
+    """The given frames in the latent that a node puts out; known: of nodes that were looked at before."""
+    known = {} if known is None else known
+    if node in known:
+        return known[node]
+    known[node] = Carried()  # what a circle of links leads back to
     before = {
-        name: carried_by(prompt, source, seen | {node})
+        name: carried_by(prompt, source, known)
         for name, source in links_of(prompt, node)
         if LATENT_INPUT.search(name)
     }
@@ -64,7 +66,8 @@ def carried_by(prompt: Prompt, node: str, seen: frozenset[str] = frozenset()) ->
     )
     if class_of(prompt, node) in INJECTORS:
         stays.add(node)
-    return Carried(frozenset(stays), tuple(lost))
+    known[node] = Carried(frozenset(stays), tuple(lost))
+    return known[node]
 
 
 def latent_input(prompt: Prompt, node: str) -> str | None:

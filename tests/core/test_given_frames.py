@@ -1,13 +1,14 @@
 """What nodes say of the frames they were given, and of those that were lost on the way."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 import torch
 
 from pusa_core.given_frames import filled_frames, given_text, told, told_of_windows
-from pusa_core.graph import read_faults
+from pusa_core.graph import read_faults, read_graph
 from pusa_core.graph.latents import carried_into, latent_input
 from pusa_core.graph.prompt import class_of, inputs_of
 from pusa_core.long_video import Guidance, plan_windows, window_multipliers
@@ -316,3 +317,53 @@ def test_no_shipped_graph_gets_a_warning(file):
         doctor = node("PusaDoctor", model=inputs["model"], latent=inputs.get(latent_input(prompt, sampler)))
         faults = read_faults({**prompt, "doc": doctor}, "doc")
         assert (faults.lost, faults.other_latents, faults.overridden) == ((), (), ()), file.stem
+
+
+CLASSES = [
+    *("PusaConditionFrames", "PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo", "PusaDoctor", "KSampler"),
+    *("RebatchLatents", "LatentCompositeMasked", "LatentBatch", "Reroute", "ModelSamplingSD3", "PrimitiveFloat", "Gone"),
+]  # fmt: skip
+INPUTS = [
+    "model",
+    "latent",
+    "latent_image",
+    "samples1",
+    "samples2",
+    "destination",
+    "source",
+    "cfg",
+    "shift",
+    "",
+    "fps",
+]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_graph_whatever_its_links_is_too_much(seed):
+    pick = random.Random(seed)
+    ids = [str(number) for number in range(30)]
+
+    def value():
+        return pick.choice(
+            [[pick.choice([*ids, "99"]), 0], 5, 0.5, "x", None, True, [1, 2], ["1"], {"__value__": [1]}]
+        )
+
+    prompt = {
+        each: {
+            "class_type": pick.choice(CLASSES),
+            "inputs": {name: value() for name in pick.sample(INPUTS, pick.randint(0, 6))},
+        }
+        for each in ids
+    }
+    for each in ids:
+        read_graph(prompt, each)
+        read_faults(prompt, each, without=pick.random() < 0.5)
+        told(given(0), prompt, each)
+
+
+def test_latents_joined_again_and_again_are_followed_once():
+    chain = {
+        str(n): node("LatentBatch", samples1=[str(n - 1), 0], samples2=[str(n - 1), 0]) for n in range(1, 60)
+    }
+    prompt = sampler_on("59", **{"0": node("RepeatLatentBatch", samples=["inj", 0], amount=2)}, **chain)
+    assert carried_into(prompt, "s").injectors == {"inj"}
