@@ -42,6 +42,18 @@ export const INJECTORS = ["PusaConditionFrames", "PusaConditionVideo", "PusaKeyf
 /** Nodes that give every latent frame timesteps of its own. */
 export const FRAME_AWARE = ["PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo"];
 
+/** The pack's own sampler node. */
+export const SAMPLER = "PusaSampler";
+
+/** The node that patches a model for core's samplers. */
+export const APPLY = "PusaVectorizedTimesteps";
+
+/** The node that makes the reference's schedule. */
+export const SCHEDULER = "PusaScheduler";
+
+/** The node that checks a graph. */
+export const DOCTOR = "PusaDoctor";
+
 /** The node that makes a long video. */
 export const LONG_VIDEO = "PusaLongVideo";
 

@@ -1,5 +1,5 @@
 // What surrounds an injector in its graph: the latent it fills, the pictures it gets, the run that follows.
-import { INJECTORS, MAX_STEPS, TRAINED_LENGTH, WAN_FPS } from "./generated_facts.js";
+import { APPLY, INJECTORS, MAX_STEPS, SAMPLER, SCHEDULER, SWITCH, TRAINED_LENGTH, WAN_FPS } from "./generated_facts.js";
 import { latentFrameCount } from "./latent_frames.js";
 import { flowSigmas, highNoiseSteps, simpleSigmas } from "./schedule.js";
 import { classOf, sourceOf, targetsOf, valueOf } from "./wires.js";
@@ -151,10 +151,10 @@ export function readRun(sampler) {
 function readSigmas(sampler) {
   const given = sourceOf(sampler, "sigmas");
   if (given) {
-    const sigmas = classOf(given.node) === "PusaScheduler" ? flowOf(given.node) : null;
+    const sigmas = classOf(given.node) === SCHEDULER ? flowOf(given.node) : null;
     return sigmas ? [sigmas, ""] : guess(given.node, "sets the noise levels");
   }
-  if (classOf(sampler) === "PusaSampler") {
+  if (classOf(sampler) === SAMPLER) {
     const sigmas = flowOf(sampler);
     if (sigmas) return [sigmas, ""];
   }
@@ -193,7 +193,7 @@ function flowOf(node) {
  * @returns {number[] | null}
  */
 function simpleOf(sampler) {
-  const patch = modelChain(sampler).find((node) => classOf(node) === "PusaVectorizedTimesteps");
+  const patch = modelChain(sampler).find((node) => classOf(node) === APPLY);
   const shift = patch ? Number(valueOf(patch, "shift")) : NaN;
   const steps = Number(valueOf(sampler, "steps"));
   const denoise = Number(valueOf(sampler, "denoise") ?? 1);
@@ -207,7 +207,7 @@ function simpleOf(sampler) {
  */
 function readBoundary(sampler) {
   const models = modelChain(sampler);
-  const change = models.find((node) => classOf(node) === "PusaMoESwitch");
+  const change = models.find((node) => classOf(node) === SWITCH);
   const boundary = change ? Number(valueOf(change, "boundary")) : NaN;
   return boundary >= 0 && boundary <= 1 ? boundary : null;
 }

@@ -7,7 +7,7 @@ import { remember, tell, write } from "./graph_building.js";
 import { editable, fittingPresets, readInjector, readSurroundings, readTexts } from "./injector.js";
 import { isFixed, kindOf } from "./injector_kinds.js";
 import { addPicture } from "./picture_drop.js";
-import { isInjector, readLatent } from "./run_reading.js";
+import { FRAMES_INJECTOR, isInjector, readLatent } from "./run_reading.js";
 import { DEFAULT_MULTIPLIER, DEFAULT_PRESET, settings } from "./settings.js";
 import { PRESETS, addHandle, freeFrame, isFree, moveHandle, presetOf, presetTexts, ramp, removeHandle, setMultiplier } from "./timeline_model.js";
 import { TimelineView, VIEW_HEIGHT } from "./timeline_view.js";
@@ -184,7 +184,7 @@ function defaultMultiplier() {
  */
 function applyDefaultPreset(node) {
   const name = String(app.extensionManager.setting.get(DEFAULT_PRESET) ?? "");
-  if (!(name in PRESETS) || node.comfyClass !== "PusaConditionFrames") return;
+  if (!(name in PRESETS) || node.comfyClass !== FRAMES_INJECTOR) return;
   const texts = presetTexts(name, String(valueOf(node, "position_unit")));
   for (const widget of node.widgets ?? []) {
     if (widget.name === "positions") widget.value = texts.positions;

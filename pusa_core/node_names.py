@@ -14,6 +14,7 @@ INJECTORS = (
 SAMPLER, APPLY, LONG_VIDEO = FRAME_AWARE = ("PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo")
 """Give every latent frame timesteps of its own; they replace the model's sampling."""
 
+SCHEDULER = "PusaScheduler"
 DOCTOR = "PusaDoctor"
 SWITCH = "PusaMoESwitch"
 PUSA_LOADER, LIGHTX2V_LOADER = LOADERS = ("PusaLoraLoader", "PusaLightX2VLoader")

@@ -45,3 +45,9 @@ def test_no_script_repeats_a_shared_number_or_pattern(pack_root):
     for path in (pack_root / "js").glob("*.js"):
         if path != shared_facts.FILE:
             assert not copy.search(path.read_text("utf-8")), path.name
+
+
+def test_scripts_name_nodes_by_the_shared_names(pack_root):
+    for path in (pack_root / "js").glob("*.js"):
+        if path != shared_facts.FILE:
+            assert not re.search(r"\"Pusa[A-Z]\w+\"", path.read_text("utf-8")), path.name

@@ -14,7 +14,7 @@ def schemas(pack):
 
 
 def test_every_name_is_a_node(schemas):
-    single = (node_names.DOCTOR, node_names.SWITCH)
+    single = (node_names.DOCTOR, node_names.SWITCH, node_names.SCHEDULER)
     assert {*node_names.INJECTORS, *node_names.FRAME_AWARE, *node_names.LOADERS, *single} <= schemas.keys()
 
 
