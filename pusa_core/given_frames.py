@@ -44,10 +44,11 @@ def told(latent: Mapping[str, Any], prompt: Mapping[str, Any] | None, node: str)
     values = None if multipliers is None else [float(m) for m in multipliers]
     node = str(node)
     known = prompt if prompt and node in prompt else {}
-    faults = [*lost_frames(known, node, without=not _given(values))]
+    faults = [*lost_frames(known, node, without=values is None)]
     if not faults:
-        samples = latent["samples"]
-        faults += content_faults(values, filled_frames(samples), samples.shape[2] if samples.ndim == 5 else 0)
+        faults += content_faults(
+            values, filled_frames(latent), len(values or ()) or latent["samples"].shape[2]
+        )
     if class_of(known, node) == APPLY:
         faults += [one for one in other_latents(known, node) if f"(node {node})" in one.what]
     faults += overridden_samplings(known, node)
@@ -73,9 +74,13 @@ def said(text: str, faults: Iterable[Finding]) -> str:
     return "\n".join([text, *(f"Warning: {one.what} {one.why} {one.fix}" for one in faults)])
 
 
-def filled_frames(samples: Tensor) -> tuple[frozenset[int], ...]:
-    """Latent frames of each item of a batch that hold anything but zeros; samples: [B, C, F, H, W], empty for any other shape."""
-    if samples.is_nested or samples.ndim != 5:
+def filled_frames(latent: Mapping[str, Any]) -> tuple[frozenset[int], ...]:
+    """Latent frames of each item of a batch that hold anything but zeros.
+
+    latent: ComfyUI's LATENT, samples [B, C, F, H, W]. Empty for any other shape, and where a noise mask says what is kept.
+    """
+    samples: Tensor = latent["samples"]
+    if samples.is_nested or samples.ndim != 5 or latent.get("noise_mask") is not None:
         return ()
     filled = (samples != 0).flatten(3).any(dim=3).any(dim=1)
     return tuple(frozenset(frame for frame, one in enumerate(row) if one) for row in filled.tolist())

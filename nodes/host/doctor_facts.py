@@ -65,7 +65,7 @@ def gather(
         stochastic_samplers=STOCHASTIC,
         pusa_samplers=frozenset(OFFERED),
         has_context_windows=model.model_options.get("context_handler") is not None,
-        filled=filled_frames(latent["samples"]),
+        filled=filled_frames(latent),
         graph=graph,
         faults=faults,
     )

@@ -178,9 +178,20 @@ OTHER = {
 }
 
 
+OTHER["Apply gets the empty latent, the sampler behind a guider the injected one"] = (
+    graph(
+        ap=apply("empty"),
+        g=node("CFGGuider", model=["ap", 0], cfg=3.0),
+        s=node("SamplerCustomAdvanced", guider=["g", 0], latent_image=["inj", 0], sampler=["x", 0]),
+    ),
+    given(),
+    "count as free",
+)
+
+
 @pytest.mark.parametrize(("prompt", "latent", "why"), OTHER.values(), ids=OTHER)
 def test_apply_on_another_latent_than_the_sampled_one_is_named_on_it_and_by_the_doctor(prompt, latent, why):
-    what = "PusaVectorizedTimesteps (node ap) was given another latent than the one that KSampler (node s) samples."
+    what = f"PusaVectorizedTimesteps (node ap) was given another latent than the one that {class_of(prompt, 's')} (node s) samples."
     (finding,) = read_faults(prompt, "doc").other_latents
     assert finding.what == what
     assert why in finding.why
@@ -200,6 +211,14 @@ RIGHT = {
     "Apply and sampler on one latent": (core_sampler_on("inj", "inj"), "ap"),
     "Apply before a node that keeps them": (
         core_sampler_on("mask", "inj", mask=node("SetLatentNoiseMask", samples=["inj", 0], mask=["m", 0])),
+        "ap",
+    ),
+    "Apply before a guider": (
+        graph(
+            ap=apply("inj"),
+            g=node("CFGGuider", model=["ap", 0], cfg=3.0),
+            s=node("SamplerCustomAdvanced", guider=["g", 0], latent_image=["inj", 0], sampler=["x", 0]),
+        ),
         "ap",
     ),
     "a second sampler on the first one's latent": (
@@ -287,8 +306,14 @@ def test_a_sampling_patch_with_the_same_shift_or_before_a_core_sampler_is_left_a
 def test_filled_frames_are_those_with_anything_in_them():
     samples = torch.zeros(2, 16, 3, 2, 2)
     samples[0, 3, 1, 0, 1] = -1e-6
-    assert filled_frames(samples) == (frozenset({1}), frozenset())
-    assert filled_frames(torch.ones(1, 16, 2, 2)) == ()
+    assert filled_frames({"samples": samples}) == (frozenset({1}), frozenset())
+    assert filled_frames({"samples": torch.ones(1, 16, 2, 2)}) == ()
+
+
+def test_pictures_that_a_noise_mask_keeps_are_not_lost():
+    latent = {**without_multipliers(given(0)), "noise_mask": torch.ones(1, 1, 5, 16, 16)}
+    assert filled_frames(latent) == ()
+    assert told(latent, sampler_on("empty"), "s") == FREE
 
 
 def test_a_long_video_says_it_once_for_windows_alike():
@@ -367,3 +392,9 @@ def test_latents_joined_again_and_again_are_followed_once():
     }
     prompt = sampler_on("59", **{"0": node("RepeatLatentBatch", samples=["inj", 0], amount=2)}, **chain)
     assert carried_into(prompt, "s").injectors == {"inj"}
+
+
+def test_a_multiplier_of_1_is_the_users_own_choice():
+    latent = {**given(0), "noise_multipliers": torch.ones(5)}
+    prompt = sampler_on("x", x=node("TheirLatentFilter", latent=["inj", 0]))
+    assert told(latent, prompt, "s") == FREE
