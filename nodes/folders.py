@@ -10,6 +10,7 @@ import folder_paths
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
+from ..pusa_core.clips.writing import count_frames
 from ..pusa_core.errors import PusaError
 from ..pusa_core.folders import (
     REPORT,
@@ -22,7 +23,6 @@ from ..pusa_core.folders import (
     read_folder,
     report_row,
 )
-from ..pusa_core.video_parts import count_frames
 from .video_metadata import video_metadata
 
 ItemType = io.Custom("PUSA_FOLDER_ITEM")

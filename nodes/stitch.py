@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from comfy_api.input_impl import VideoFromComponents
 from comfy_api.latest import io
 from comfy_api.util import VideoComponents
 from torch import Tensor
@@ -17,6 +16,7 @@ from ..pusa_core.errors import PusaError
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
 from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, RESIZE_TOOLTIP, clip_of, comfy_audio, said_of
 from .search_words import search_words
+from .tagged_video import TaggedVideo
 
 SIXTEEN, OF_THE_CLIP = RATES = ("16 fps", "of the clip")
 GENERATED, OF_CLIP = SIZES = ("generated", "clip")
@@ -154,7 +154,7 @@ class PusaStitch(io.ComfyNode):
             images=stitched.frames, audio=comfy_audio(stitched.audio), frame_rate=Fraction(stitched.rate)
         )
         return io.NodeOutput(
-            VideoFromComponents(parts),
+            TaggedVideo(parts),
             stitched.frames,
             float(stitched.rate),
             stitched.first_generated,
