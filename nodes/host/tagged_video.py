@@ -23,7 +23,7 @@ class TaggedVideo(symbols.base_class("VideoFromComponents")):  # type: ignore[mi
     def save_to(
         self,
         path: str | python_io.BytesIO,
-        format: str = AUTO,
+        format: str = AUTO,  # noqa: A002 (as ComfyUI calls it)
         codec: str = AUTO,
         metadata: dict[str, Any] | None = None,
         **others: Any,
