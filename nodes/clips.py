@@ -119,9 +119,9 @@ class PusaConditionVideo(io.ComfyNode):
         frame_rate: float = 16.0,
         reference_semantics: bool = False,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         plan = plan_clip(
-            task, samples.shape[2], context_frames, positions, source_positions, reference_semantics
+            task, samples.shape[2], context_frames, positions, source_positions, reference_semantics, base
         )
         multipliers = parse_multipliers(noise_multipliers, len(plan.positions))
         clip = clip_of(video, frame_rate)
@@ -132,6 +132,7 @@ class PusaConditionVideo(io.ComfyNode):
             plan,
             multipliers,
             reading_rate(fps),
+            base,
         )
         return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
 

@@ -8,11 +8,13 @@ from comfy_api.latest import io
 
 from ..pusa_core.encoding import ENCODE_MANNERS
 from ..pusa_core.images import CROP, RESIZES
+from ..pusa_core.schedule import OF_THE_BASE, SCHEDULE_CHOICES
 from .host.samplers import OFFERED
 
-MODEL_TIP = "Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch."
+MODEL_TIP = "Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch. Also Wan2.1 1.3B, Wan2.2 5B, Mochi (Pusa V0.5 is one)."
 SHIFT_TIP = "Where the steps gather, 1 and up: 5.0 as Pusa was trained and as LightX2V's 4 steps need; larger spends more steps on motion."
 DENOISE_TIP = "Share of the noise to start from, above 0 to 1: 1 makes a new video, less keeps that much of the latent's own."
+SCHEDULE_TIP = "How the noise falls: of the base is flow with shift for Wan, linear quadratic (which has no shift) for Mochi and Pusa V0.5."
 MULTIPLIERS_TIP = (
     "Noise per position, 0 (kept as given) to 1 (ignored): one value, one per position (0.2, 0.5), or a ramp (0..0.2). "
     "0.2 is the authors' start; more moves more freely."
@@ -55,6 +57,11 @@ def cfg(tooltip: str) -> Any:
 def shift() -> Any:
     """Shift of the schedule."""
     return io.Float.Input("shift", default=5.0, min=1.0, max=100.0, step=0.1, tooltip=SHIFT_TIP)
+
+
+def schedule() -> Any:
+    """Name of the schedule."""
+    return io.Combo.Input("schedule", options=list(SCHEDULE_CHOICES), default=OF_THE_BASE, optional=True, tooltip=SCHEDULE_TIP)
 
 
 def denoise() -> Any:

@@ -93,9 +93,9 @@ class PusaKeyframes(io.ComfyNode):
         encode: str = IN_SEQUENCE,
         fps: float = 16.0,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         check_images(images)
-        frames = keyframe_positions(len(images), samples.shape[2], spacing, times, fps)
+        frames = keyframe_positions(len(images), samples.shape[2], spacing, times, fps, base)
         multipliers = parse_multipliers(noise_multipliers, len(images))
         fitted = fit_to_latent(images, samples, resize)
         return io.NodeOutput(placed(latent, picture_conditions(vae, fitted, frames, multipliers, encode)))

@@ -109,7 +109,7 @@ class PusaLoopConditions(io.ComfyNode):
         fps: float = 16.0,
         frame_rate: float = 16.0,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         check_choice("kind", kind, LOOPS)
         clip = clip_of(video, frame_rate)
         rate = reading_rate(fps)
@@ -120,14 +120,14 @@ class PusaLoopConditions(io.ComfyNode):
         frames = samples.shape[2]
         if kind == CLIP:
             conditions = transition_conditions(
-                vae.encode, fit, clip, clip, frames, context_frames, noise_multipliers, rate
+                vae.encode, fit, clip, clip, frames, context_frames, noise_multipliers, rate, base=base
             )
             return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
         if isinstance(video, Tensor) and len(video) != 1:
             raise PusaError(
                 f"{len(video)} pictures came in for a still loop. Give one picture, or choose clip as the kind."
             )
-        positions = still_positions(frames)
+        positions = still_positions(frames, base)
         both_ends = fit(clip.head(1, None)).expand(2, -1, -1, -1)
         multipliers = parse_multipliers(noise_multipliers, 2)
         conditions = picture_conditions(vae, both_ends, positions, multipliers, encode)
@@ -193,8 +193,10 @@ class PusaLoopDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae: Any, samples: dict[str, Any], kind: str = ROLLED) -> io.NodeOutput:
-        latents = checked_samples(vae, samples)
+        latents, base = checked_samples(vae, samples)
         check_choice("kind", kind, LOOP_LATENTS)
         decode = decode_loop if kind == ROLLED else decode_still_loop
-        videos = [decode(lambda one: vae.decode(one).flatten(0, 1), latent) for latent in latents.split(1)]
+        videos = [
+            decode(lambda one: vae.decode(one).flatten(0, 1), latent, base) for latent in latents.split(1)
+        ]
         return io.NodeOutput(torch.cat(videos))

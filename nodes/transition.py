@@ -97,7 +97,7 @@ class PusaTransition(io.ComfyNode):
         frame_rate: float = 16.0,
         reference_semantics: bool = False,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         clips = clip_of(first, frame_rate, "the first clip"), clip_of(second, frame_rate, "the second clip")
         conditions = transition_conditions(
             vae.encode,
@@ -108,5 +108,6 @@ class PusaTransition(io.ComfyNode):
             noise_multipliers,
             reading_rate(fps),
             reference_semantics,
+            base,
         )
         return io.NodeOutput(placed(latent, conditions), ui=said_of(*clips))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .bases import WAN, Base
 from .errors import PusaError
-from .frames import STRIDE
 
 Decode = Callable[[Tensor], Tensor]
 """The VAE: latent [1, C, F, h, w] -> pictures [N, H, W, 3], 0 to 1."""
@@ -16,15 +16,12 @@ Decode = Callable[[Tensor], Tensor]
 WRAP = 4
 """Latent frames of the loop's end that are decoded again before its start, so that the causal VAE comes from there."""
 
-STILL_GROUP = STRIDE
-"""Pixel frames at the end of a still-to-still video that show the still again, all of its last latent frame."""
 
-
-def still_positions(latent_frames: int) -> tuple[int, int]:
+def still_positions(latent_frames: int, base: Base = WAN) -> tuple[int, int]:
     """The first and the last of `latent_frames`, where a still loop shows its picture."""
     if latent_frames < 3:
         raise PusaError(
-            f"A still loop needs something between its ends; {latent_frames} latent frames leave nothing. Use a length of 9 or more."
+            f"A still loop needs something between its ends; {latent_frames} latent frames leave nothing. Use a length of {base.video_length(3)} or more."
         )
     return 0, latent_frames - 1
 
@@ -53,24 +50,24 @@ def step_of(sigma: Tensor, sigmas: Tensor) -> Tensor:
     return (reached - 1).clamp(min=0)
 
 
-def decode_loop(decode: Decode, samples: Tensor) -> Tensor:
-    """The pictures of a looped latent, 4 F of them: all latent frames are groups of four, the first one too.
+def decode_loop(decode: Decode, samples: Tensor, base: Base = WAN) -> Tensor:
+    """The pictures of a looped latent, stride * F of them: all latent frames are whole groups, the first one too.
 
     samples: [1, C, F, h, w]. The end of the loop is decoded in front of its start and cut off again.
     """
     if samples.shape[2] < 2:
         raise PusaError(
-            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of 5 or more."
+            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of {base.video_length(2)} or more."
         )
     wrap = min(WRAP, samples.shape[2])
     pictures = decode(torch.cat([samples[:, :, -wrap:], samples], dim=2))
-    return pictures[-STRIDE * samples.shape[2] :]
+    return pictures[-base.temporal_stride * samples.shape[2] :]
 
 
-def decode_still_loop(decode: Decode, samples: Tensor) -> Tensor:
-    """The pictures of a video that starts and ends on the same still, without the still's return: 4 F - 7 of them."""
+def decode_still_loop(decode: Decode, samples: Tensor, base: Base = WAN) -> Tensor:
+    """The pictures of a video that starts and ends on the same still, without the still's return, which its last latent frame shows."""
     if samples.shape[2] < 2:
         raise PusaError(
-            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of 5 or more."
+            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of {base.video_length(2)} or more."
         )
-    return decode(samples)[:-STILL_GROUP]
+    return decode(samples)[: -base.temporal_stride]

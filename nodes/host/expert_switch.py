@@ -17,7 +17,7 @@ from . import symbols
 from .features import Aspect, Feature, Hooks, apply, feature_of, features_of, put
 from .identity import model_identity
 from .masked_runs import MaskReference
-from .models import require_wan_t2v
+from .models import base_of
 from .timesteps import multipliers_of
 from .transfer import carry_over
 
@@ -131,7 +131,11 @@ def switch_experts(high: Any, low: Any, boundary: float, high_cfg: float = 0.0, 
     """One MODEL that runs both experts of Wan2.2, see ExpertSwitch."""
     check_boundary(boundary)
     for name, model in (("high_noise", high), ("low_noise", low)):
-        require_wan_t2v(model)
+        base = base_of(model)
+        if base.boundary is None:
+            raise PusaError(
+                f"{name} is {base.title}, which has no two experts. Connect it to the sampler without Wan2.2 MoE Switch."
+            )
         if experts_of(model) is not None:
             raise PusaError(
                 f"{name} already holds two experts. Connect the loaded models themselves to Wan2.2 MoE Switch."
