@@ -1,8 +1,8 @@
 """Mochi in ComfyUI: object patches with which AsymmDiTJoint takes one timestep per latent frame, [B, F].
 
 As Pusa V0.5's own DiT: each frame's embedding modulates the tokens of that frame and the last layer; the text stream, which belongs to no
-frame, by the mean of the embeddings over frames. What is not patched (attention, feed-forward, positions) stays ComfyUI's. Scalar timesteps
-[B] go through ComfyUI's own methods.
+frame, by the mean of the embeddings over frames. What is not patched (attention, feed-forward, positions) stays ComfyUI's. A scalar timestep [B]
+is one for all frames.
 """
 
 from __future__ import annotations
@@ -33,18 +33,16 @@ class OverTokens:
         return self.values
 
 
-def prepare_by_frame(
-    dit: Any, x: Tensor, sigma: Tensor, text: Tensor, text_mask: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """AsymmDiTJoint.prepare for sigma [B, F]: the condition is then [B, F, D] instead of [B, D]."""
-    if sigma.ndim == 1:
-        return type(dit).prepare(dit, x, sigma, text, text_mask)
-    # everything but the condition depends on no sigma: ComfyUI makes it with that of the first frame
-    tokens, _, text_features, cosines, sines = type(dit).prepare(dit, x, sigma[:, 0], text, text_mask)
-    embedded = dit.t_embedder(1 - sigma.flatten(), out_dtype=tokens.dtype)
-    pooled = dit.t5_y_embedder(text, text_mask)
-    condition = rearrange(embedded, "(b f) d -> b f d", b=len(sigma)) + pooled[:, None]
-    return tokens, condition, text_features, cosines, sines
+def embed_timesteps(embedder: Any, timesteps: Tensor, out_dtype: torch.dtype) -> Tensor:
+    """TimestepEmbedder.forward for [B, F], or [B] as one for all frames. Returns [B, F or 1, D]."""
+    frames = timesteps.shape[1] if timesteps.ndim == 2 else 1
+    embedded = type(embedder).forward(embedder, timesteps.flatten(), out_dtype)
+    return rearrange(embedded, "(b f) d -> b f d", f=frames)
+
+
+def pool_text(pool: Any, text: Tensor, mask: Tensor) -> Tensor:
+    """AttentionPool.forward as what every frame shares: [B, 1, D], which ComfyUI adds to the embedded timesteps."""
+    return type(pool).forward(pool, text, mask)[:, None]
 
 
 def block_by_frame(
@@ -57,8 +55,6 @@ def block_by_frame(
 ) -> tuple[Tensor, Tensor]:
     """AsymmetricJointBlock.forward for a condition by frame. x: [B, F * N, D]; c: [B, F, D]; y: [B, T, Dy]."""
     options = {} if transformer_options is None else transformer_options
-    if c.ndim == 2:
-        return type(block).forward(block, x, c, y, transformer_options=options, **attention)
     frames = c.shape[1]
     scale_attention, gate_attention, scale_mlp, gate_mlp = block.mod_x(silu(c)).chunk(4, dim=-1)
     over_text = block.mod_y(silu(reduce(c, "b f d -> b d", "mean")))
@@ -83,8 +79,6 @@ def block_by_frame(
 
 def final_layer_by_frame(layer: Any, x: Tensor, c: Tensor) -> Tensor:
     """FinalLayer.forward for a condition by frame. x: [B, F * N, D]; c: [B, F, D]. Returns [B, F * N, patch * channels]."""
-    if c.ndim == 2:
-        return type(layer).forward(layer, x, c)
     shift, scale = layer.mod(silu(c)).chunk(2, dim=-1)
     normed = by_frame(layer.norm_final(x), c.shape[1])
     return layer.linear((normed * (1 + scale[:, :, None]) + shift[:, :, None]).flatten(1, 2))
@@ -115,7 +109,7 @@ class MochiHost(HostBase):
 
     base = MOCHI
     needs = ("GenmoMochi", "rms_norm")
-    patches = (prepare_by_frame, block_by_frame, final_layer_by_frame)
+    patches = (embed_timesteps, pool_text, block_by_frame, final_layer_by_frame)
 
     def is_this(self, model: Any) -> bool:
         return type(model) is symbols.GenmoMochi
@@ -123,7 +117,8 @@ class MochiHost(HostBase):
     def forward_patches(self, patcher: Any) -> dict[str, Any]:
         dit = patcher.model.diffusion_model
         patches = {
-            "diffusion_model.prepare": MethodType(prepare_by_frame, dit),
+            "diffusion_model.t_embedder.forward": MethodType(embed_timesteps, dit.t_embedder),
+            "diffusion_model.t5_y_embedder.forward": MethodType(pool_text, dit.t5_y_embedder),
             "diffusion_model.final_layer.forward": MethodType(final_layer_by_frame, dit.final_layer),
         }
         for index, block in enumerate(dit.blocks):
