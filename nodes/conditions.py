@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..pusa_core.bases import Base, base_of_channels
+from ..pusa_core.bases.spaces import NORMALISED
 from ..pusa_core.conditions import FrameCondition, check_video_samples, place
 from ..pusa_core.encoding import ENCODE_MANNERS, SINGLE, encode_keyframe
 from ..pusa_core.errors import PusaError
@@ -20,8 +21,10 @@ from ..pusa_core.frames import (
     resolve_position,
 )
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
+from . import inputs
 from .host.models import base_of_vae
 from .host.schema import search_words
+from .host.vaes import encoder_of
 
 
 class PusaConditionFrames(io.ComfyNode):
@@ -76,6 +79,7 @@ class PusaConditionFrames(io.ComfyNode):
                     optional=True,
                     tooltip="single: each picture alone, as the authors' script does. in sequence: a picture after frame 0 as the four frames that its latent frame stands for, which suits Wan's VAE better.",
                 ),
+                inputs.latent_space(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -96,6 +100,7 @@ class PusaConditionFrames(io.ComfyNode):
         resize: str = CROP,
         position_unit: str = LATENT_FRAME,
         encode: str = SINGLE,
+        latent_space: str = NORMALISED,
     ) -> io.NodeOutput:
         samples, base = checked_samples(vae, latent)
         check_images(images)
@@ -108,7 +113,8 @@ class PusaConditionFrames(io.ComfyNode):
         multipliers = parse_multipliers(noise_multipliers, len(typed))
         frames = [resolve_position(position, samples.shape[2], position_unit, base) for position in typed]
         fitted = fit_to_latent(images, samples, resize)
-        return io.NodeOutput(placed(latent, picture_conditions(vae, fitted, frames, multipliers, encode)))
+        conditions = picture_conditions(vae, fitted, frames, multipliers, encode, latent_space)
+        return io.NodeOutput(placed(latent, conditions))
 
 
 def checked_samples(vae: Any, latent: dict[str, Any]) -> tuple[Tensor, Base]:
@@ -119,12 +125,17 @@ def checked_samples(vae: Any, latent: dict[str, Any]) -> tuple[Tensor, Base]:
 
 
 def picture_conditions(
-    vae: Any, pictures: Tensor, frames: Sequence[int], multipliers: Sequence[float], encode: str
+    vae: Any,
+    pictures: Tensor,
+    frames: Sequence[int],
+    multipliers: Sequence[float],
+    encode: str,
+    latent_space: str = NORMALISED,
 ) -> list[FrameCondition]:
     """One condition a picture. pictures: [N, H, W, 3], at the video's size; frames: N latent frames, >= 0; multipliers: N."""
-    base = base_of_vae(vae)
+    base, encoder = base_of_vae(vae), encoder_of(vae, latent_space)
     return [
-        FrameCondition(encode_keyframe(vae.encode, picture, frame, encode, base), frame, multiplier)
+        FrameCondition(encode_keyframe(encoder, picture, frame, encode, base), frame, multiplier)
         for picture, frame, multiplier in zip(pictures.split(1), frames, multipliers, strict=True)
     ]
 

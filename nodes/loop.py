@@ -28,6 +28,7 @@ from .clips import (
 from .conditions import checked_samples, fit_to_latent, picture_conditions, placed
 from .host.roll import roll_latents
 from .host.schema import search_words
+from .host.vaes import decoder_of, encoder_of
 from .host.video import clip_of
 
 STILL, CLIP = LOOPS = ("still", "clip")
@@ -120,7 +121,7 @@ class PusaLoopConditions(io.ComfyNode):
         frames = samples.shape[2]
         if kind == CLIP:
             conditions = transition_conditions(
-                vae.encode, fit, clip, clip, frames, context_frames, noise_multipliers, rate, base=base
+                encoder_of(vae), fit, clip, clip, frames, context_frames, noise_multipliers, rate, base=base
             )
             return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
         if isinstance(video, Tensor) and len(video) != 1:
@@ -195,8 +196,9 @@ class PusaLoopDecode(io.ComfyNode):
     def execute(cls, vae: Any, samples: dict[str, Any], kind: str = ROLLED) -> io.NodeOutput:
         latents, base = checked_samples(vae, samples)
         check_choice("kind", kind, LOOP_LATENTS)
+        from_vae = decoder_of(vae)
         decode = decode_loop if kind == ROLLED else decode_still_loop
         videos = [
-            decode(lambda one: vae.decode(one).flatten(0, 1), latent, base) for latent in latents.split(1)
+            decode(lambda one: from_vae(one).flatten(0, 1), latent, base) for latent in latents.split(1)
         ]
         return io.NodeOutput(torch.cat(videos))

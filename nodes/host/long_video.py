@@ -36,6 +36,7 @@ from .models import base_of, check_vae, empty_latent
 from .progress import StepsOfMany
 from .samplers import build_sampler
 from .sampling import SamplingRequest, sample_video
+from .vaes import decoder_of, encoder_of
 
 NO_MATCH = "off"
 
@@ -175,11 +176,11 @@ class ComfyWindows:
         return f"seed {self.seed_of(window)}" + ("" if start is None else f", prompt from {start:g} s")
 
     def encode(self, pictures: Tensor) -> Tensor:
-        return self.request.vae.encode(pictures)
+        return encoder_of(self.request.vae)(pictures)
 
     def decode(self, latent: Tensor) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        return self.request.vae.decode(latent).reshape(-1, self.request.height, self.request.width, 3)
+        return decoder_of(self.request.vae)(latent).reshape(-1, self.request.height, self.request.width, 3)
 
     def empty(self, latent_frames: int) -> Tensor:
         return empty_latent(

@@ -17,6 +17,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     # model classes
     "WAN21": ("comfy.model_base:WAN21",),
     "WAN22": ("comfy.model_base:WAN22",),
+    "MochiLatents": ("comfy.latent_formats:Mochi",),
     "GenmoMochi": ("comfy.model_base:GenmoMochi",),
     "WanModel": ("comfy.ldm.wan.model:WanModel",),
     "WanAttentionBlock": ("comfy.ldm.wan.model:WanAttentionBlock",),

@@ -50,7 +50,17 @@ def sampled(pack, case, route, model):
 
     patched = pack["PusaVectorizedTimesteps"].execute(model, latent, 5.0)[0]
     sigmas = pack["PusaScheduler"].execute(case["steps"], model=model)[0]
-    return run_node(SamplerCustom, patched, True, case["seed"], case["cfg"], *prompts, sampler_object("euler"), sigmas, latent)[0]
+    return run_node(
+        SamplerCustom,
+        patched,
+        True,
+        case["seed"],
+        case["cfg"],
+        *prompts,
+        sampler_object("euler"),
+        sigmas,
+        latent,
+    )[0]
 
 
 @pytest.mark.parametrize("route", ["PusaSampler", "SamplerCustom"])

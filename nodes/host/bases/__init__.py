@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....pusa_core.bases import Base
 from .host_base import HostBase
 from .mochi import MochiHost
 from .wan import WanHost
@@ -9,7 +10,14 @@ from .wan22_5b import Wan225bHost
 
 HOSTS: tuple[HostBase, ...] = (WanHost(), Wan225bHost(), MochiHost())
 
+_BY_ID = {host.base.id: host for host in HOSTS}
+
 PATCHES = tuple(dict.fromkeys(patch for host in HOSTS for patch in host.patches))
 """Functions whose bound methods the bases put on a DiT."""
 
-__all__ = ["HOSTS", "PATCHES", "HostBase"]
+__all__ = ["HOSTS", "PATCHES", "HostBase", "host_of"]
+
+
+def host_of(base: Base) -> HostBase:
+    """ComfyUI's half of a base."""
+    return _BY_ID[base.id]

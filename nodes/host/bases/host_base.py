@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -31,6 +32,18 @@ class HostBase:
     def timesteps(self, by_frame: Tensor, x: Tensor, conds: dict[str, Any]) -> Tensor:
         """What the DiT is given of the frames' timesteps [B, F], for x [B, C, F, H, W] and the conditioning's extras."""
         return by_frame
+
+    def encoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
+        """Pictures [N, H, W, 3], 0 to 1 -> latent [1, C, F, h, w], where no latent frame depends on later pictures."""
+        return vae.encode
+
+    def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
+        """Latent [B, C, F, h, w] -> pictures."""
+        return vae.decode
+
+    def as_reference(self, latent: Tensor) -> Tensor:
+        """A latent of ComfyUI's space that the model sees as the authors' script shows it; the same for most bases."""
+        return latent
 
     def forward_patches(self, patcher: Any) -> dict[str, Any]:
         """Object patches {name: method} with which the DiT takes such timesteps."""

@@ -7,6 +7,7 @@ is one for all frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.nn.functional import silu
 from ....pusa_core.bases import MOCHI
 from .. import symbols
 from .host_base import HostBase
+from .mochi_vae import causal_encoder, decoder
 
 EPSILON = 1e-6
 """Of the norms without weights in ComfyUI's blocks (modulated_rmsnorm, residual_tanh_gated_rmsnorm)."""
@@ -108,11 +110,21 @@ class MochiHost(HostBase):
     """ComfyUI's timestep is sigma itself; the DiT embeds 1 - sigma and ComfyUI's module returns minus what it predicts."""
 
     base = MOCHI
-    needs = ("GenmoMochi", "rms_norm")
+    needs = ("GenmoMochi", "MochiLatents", "rms_norm", "attention_pytorch")
     patches = (embed_timesteps, pool_text, block_by_frame, final_layer_by_frame)
 
     def is_this(self, model: Any) -> bool:
         return type(model) is symbols.GenmoMochi
+
+    def encoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
+        return causal_encoder(vae)
+
+    def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
+        return decoder(vae)
+
+    def as_reference(self, latent: Tensor) -> Tensor:
+        """Pusa V0.5's script gives the model its VAE's raw latents: what ComfyUI will normalise is spread beforehand."""
+        return symbols.MochiLatents().process_out(latent)
 
     def forward_patches(self, patcher: Any) -> dict[str, Any]:
         dit = patcher.model.diffusion_model
