@@ -24,4 +24,5 @@ WAN = Base(
     model_pattern=r"wan[ _.-]?2[ _.-]?1|14b|1[._]3b|skyreels",
     models="Wan2.1 and Wan2.2 14B text-to-video, Wan2.1 1.3B",
     boundary=BOUNDARY_T2V,
+    needs_pusa_lora=True,
 )

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from support import tiny_mochi
 from support.comfy_runs import run_node
@@ -100,3 +101,50 @@ def test_equal_timesteps_are_comfyuis_own_mochi(multiplier):
     patched.unpatch_model()
     for outputs in (ours, scalar):
         torch.testing.assert_close(outputs, theirs, atol=2e-6 * theirs.abs().max().item(), rtol=0)
+
+
+def node(class_type, **inputs):
+    return {"class_type": class_type, "inputs": inputs}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(("name", "route"), [("start_end", "PusaSampler"), ("clean", "SamplerCustom")])
+def test_a_real_server_gives_the_latent_of_the_authors_dit(goldens, server, name, route, record_property):
+    from comfy.latent_formats import Mochi
+
+    with safe_open(goldens / "mochi" / f"{name}.safetensors", framework="pt") as file:
+        case, exact = json.loads(file.metadata()["case"]), file.get_tensor("exact")
+    prompts = {
+        name: node("SeededMochiText", seed=case[name][0], tokens=case[name][1])
+        for name in ("positive", "negative")
+    }
+    run = {"positive": ["positive", 0], "negative": ["negative", 0], "cfg": case["cfg"]}
+    graph = {
+        **prompts,
+        "model": node("SeededMochi", seed=case["weights"]),
+        "latent": node(
+            "SeededMochiLatent", seed=case["latent"], frames=case["F"], height=case["h"], width=case["w"],
+            multipliers=json.dumps(case["mult"]),
+        ),
+        "sample": node(
+            "PusaSampler", model=["model", 0], latent=["latent", 0], seed=case["seed"], steps=case["steps"], shift=5.0,
+            sampler_name="euler", denoise=1.0, **run,
+        ),
+        "save": node("SaveLatent", samples=["sample", 0], filename_prefix="mochi"),
+    }  # fmt: skip
+    if route == "SamplerCustom":
+        graph |= {
+            "timesteps": node("PusaVectorizedTimesteps", model=["model", 0], latent=["latent", 0], shift=5.0),
+            "sigmas": node(
+                "PusaScheduler", steps=case["steps"], shift=5.0, denoise=1.0, schedule="linear quadratic"
+            ),
+            "euler": node("KSamplerSelect", sampler_name="euler"),
+            "sample": node(
+                "SamplerCustom", model=["timesteps", 0], add_noise=True, noise_seed=case["seed"], sampler=["euler", 0],
+                sigmas=["sigmas", 0], latent_image=["latent", 0], **run,
+            ),
+        }  # fmt: skip
+    samples = load_file(server.files(server.run(graph))[-1])["latent_tensor"]
+    difference = ((Mochi().process_in(samples) - exact).abs().max() / exact.abs().max()).item()
+    record_property("difference", difference)
+    assert difference < 1e-5
