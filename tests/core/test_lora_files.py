@@ -283,7 +283,9 @@ def test_a_file_that_is_cut_off_behind_its_stamp_is_noticed(tmp_path, monkeypatc
         [file.read(key) for key in file.tensors]
 
 
-def test_a_file_whose_numbers_are_known_to_be_finite_is_not_read_again_until_it_changes(tmp_path, monkeypatch):
+def test_a_file_whose_numbers_are_known_to_be_finite_is_not_read_again_until_it_changes(
+    tmp_path, monkeypatch
+):
     path = tmp_path / "known.safetensors"
     save_file(pair(fill=0.25), path)
     read, kind = [], weight_files.SafetensorsFile

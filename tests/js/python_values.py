@@ -211,7 +211,11 @@ print(
             "boundaries": BOUNDARIES,
             "splits": list(splits()),
             "clips": [
-                [base.id, case, said(lambda *c: list(clips.plan_clip(*c[:-1], base=c[-1]).positions), *case, base)]
+                [
+                    base.id,
+                    case,
+                    said(lambda *c: list(clips.plan_clip(*c[:-1], base=c[-1]).positions), *case, base),
+                ]
                 for base in BASES
                 for case in CLIPS
             ],
