@@ -90,7 +90,14 @@ def browser_tests(found: Environment, pytest_arguments: Sequence[str]) -> Outcom
         raise NotRunError(str(error)) from error
     # One after the other: each file has a server and a browser of its own.
     options = ["--test-concurrency=1"]
-    yield "browser tests", run_node_tests("tests/browser", options, {"PUSA_BROWSER": str(chosen)})
+    variables = {"PUSA_BROWSER": str(chosen)}
+    yield "browser tests", run_node_tests("tests/browser", options, variables)
+    try:
+        newest = browser.ensure_newest_frontend(found.python)
+    except SetupError as error:
+        raise NotRunError(str(error)) from error
+    variables["PUSA_FRONTEND"] = str(newest)
+    yield "browser tests, newest frontend", run_node_tests("tests/browser", options, variables)
 
 
 STEPS: dict[str, Callable[[Environment, Sequence[str]], Outcomes]] = {

@@ -84,6 +84,7 @@ def set_up(options: argparse.Namespace, rest: Sequence[str]) -> int:
     for name, ensure in (
         ("Browser", browser.ensure_browser),
         ("Node.js packages", browser.ensure_node_packages),
+        ("Newest frontend", lambda: browser.ensure_newest_frontend(made.python)),
     ):
         try:
             print(f"{name}: {ensure()}")

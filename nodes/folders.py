@@ -8,6 +8,7 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
+from ..pusa_core.clips.writing import count_frames
 from ..pusa_core.errors import PusaError
 from ..pusa_core.folders import (
     REPORT,
@@ -20,7 +21,6 @@ from ..pusa_core.folders import (
     read_folder,
     report_row,
 )
-from ..pusa_core.video_parts import count_frames
 from .host import folders
 from .host.graph import blocked
 from .host.video import video_metadata

@@ -16,6 +16,7 @@ from ...pusa_core.clips.time_stamps import Audio, Clip, check_rate, clip_of_pict
 from ...pusa_core.errors import PusaError
 from ...pusa_core.images import check_images
 from . import symbols
+from .tagged_video import TaggedVideo
 
 
 def video_metadata(hidden: Any) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def video_of_file(path: Path) -> Any:
 def video_of_frames(images: Tensor, audio: Audio | None, rate: Fraction) -> Any:
     """A VIDEO of pictures [N, H, W, 3], 0 to 1, with its sound."""
     parts = symbols.VideoComponents(images=images, audio=comfy_audio(audio), frame_rate=rate)
-    return symbols.VideoFromComponents(parts)
+    return TaggedVideo(parts)
 
 
 def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:

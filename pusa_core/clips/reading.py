@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ NEAR = Fraction(5, 4)
 """A header's rate that differs by more than this factor from the stamps' is not believed."""
 FASTEST = 1000  # frames per second that time_stamps.check_rate allows
 
+MOST_WAITING = 256
+"""Packets that a decoder may hold before it gives their pictures."""
+
 TELLS_ITS_LENGTH = ("mov", "matroska", "avi", "flv", "asf", "ogg")
 """Containers whose header says how long they are; of others FFmpeg guesses it."""
 CUT_OFF = Fraction(1, 2)
@@ -53,17 +57,19 @@ def clip_of_file(source: Source, name: str | None = None) -> Clip:
     """
     name = name or (f"the clip {Path(source).name!r}" if isinstance(source, (str, Path)) else "the clip")
     file = ClipFile(source, name, Notes())
-    return Clip(name, file.rate(), file.stamped_frames, file.sound, file.notes)
+    return Clip(name, file.rate, file.stamped_frames, file.sound, file.notes)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ClipFile:
     """A file that is read from its start as often as it is needed."""
 
     source: Source
     name: str
     notes: Notes
+    damage_said: bool = False
 
+    @cached_property
     def rate(self) -> Fraction:
         """Frames per second: the header's where the time stamps agree with it, else as they are."""
         with opened(self.source, self.name) as container:
@@ -87,7 +93,7 @@ class ClipFile:
         with opened(self.source, self.name) as container:
             stream = picture_stream(container, self.name)
             converter = Converter(_look(container, stream), self._spoken, self.notes)
-            usual = 1 / Fraction(stream.average_rate or WAN_RATE)
+            usual = 1 / self.rate
             frames = deinterlaced(self._decoded(container, stream), self._spoken, self.notes)
             for stamped in rising(frames, usual, believable(container)):
                 converter.watch(stamped.item)
@@ -124,11 +130,15 @@ class ClipFile:
         """The pictures as the file has them, as far as it can be read; what is missing is said."""
         check_size(stream.codec_context.width, stream.codec_context.height, self.name)
         decoder = _decoder(stream)
+        tells_lasting = Fraction(stream.average_rate or 0) == self.rate  # else the header's rate is behind it
+        lasting: dict[int | None, int] = {}  # stamp -> how long its packet says that it lasts
         unit = Fraction(stream.time_base or 1)
         reached = _Reached(container)
         for packet in self._packets(container, reached):
             if packet is not None and packet.stream_index != stream.index:
                 continue
+            if packet is not None:
+                lasting[packet.pts] = packet.duration or 0
             try:
                 frames = decoder.decode(packet)
             except av.error.FFmpegError:
@@ -139,9 +149,12 @@ class ClipFile:
                 if frame.is_corrupt:
                     self._say_damage(reached.seconds)
                 pts = frame.pts if frame.pts is not None else frame.dts
-                # PyAV before 15 does not know how long a frame lasts
-                lasts = (getattr(frame, "duration", 0) or 0) * unit
-                yield Stamped(None if pts is None else pts * unit, lasts, frame)
+                lasts = (
+                    lasting.pop(frame.pts, 0) if tells_lasting else 0
+                )  # PyAV 14 does not know it of a frame
+                yield Stamped(None if pts is None else pts * unit, lasts * unit, frame)
+            if len(lasting) > MOST_WAITING:
+                lasting.clear()
         if reached.ends_early:
             self.notes.add(
                 f"{self._spoken} breaks off after {float(reached.seconds):.1f} of {float(reached.length or 0):.1f} seconds; what is there was used."
@@ -168,6 +181,9 @@ class ClipFile:
         yield None
 
     def _say_damage(self, seconds: Fraction) -> None:
+        if self.damage_said:
+            return
+        self.damage_said = True
         self.notes.add(
             f"{self._spoken} is damaged, first at about {float(seconds):.1f} seconds; pictures there are missing or spoilt."
         )
@@ -190,6 +206,9 @@ class _Reached:
     def __init__(self, container: av.container.InputContainer):
         self.length = told_length(container)  # seconds, None where the file does not say
         self._begin: Fraction | None = None
+        self._lasted: dict[
+            int, Fraction
+        ] = {}  # seconds of the packets of each stream: stamps may stand still
         self.seconds = Fraction(0)  # from its first time stamp
 
     def pass_by(self, packet: av.Packet[Any]) -> None:
@@ -197,10 +216,12 @@ class _Reached:
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None or packet.time_base is None:
             return
-        begin = stamp * packet.time_base
+        begin, lasts = stamp * packet.time_base, (packet.duration or 0) * packet.time_base
         self._begin = begin if self._begin is None else min(begin, self._begin)
-        end = begin + (packet.duration or 0) * packet.time_base
-        self.seconds = max(self.seconds, end - self._begin)
+        lasted = self._lasted[packet.stream_index] = (
+            self._lasted.get(packet.stream_index, Fraction(0)) + lasts
+        )
+        self.seconds = max(self.seconds, begin + lasts - self._begin, lasted)
 
     @property
     def ends_early(self) -> bool:
@@ -293,26 +314,27 @@ def _look(container: av.container.InputContainer, stream: av.VideoStream) -> Loo
 
 
 def _stamps(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Fraction]:
-    """When the stream's packets are shown, seconds, in the file's order; ends where the file breaks."""
+    """When the stream's packets are decoded, seconds, in the file's order; ends where the file breaks."""
     try:
         for packet in container.demux(stream):
-            if packet.pts is not None:
-                yield packet.pts * Fraction(stream.time_base or 1)
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if stamp is not None:
+                yield stamp * Fraction(stream.time_base or 1)
     except av.error.FFmpegError:
         return
 
 
 def _rate_of(stamps: Iterable[Fraction]) -> Fraction | None:
-    """Frames per second by time stamps, whose order is that of decoding; None where they tell nothing.
+    """Frames per second by time stamps in the order of decoding; None where they tell nothing.
 
-    The mean of the steps, without those that are ten times as long as the one in the middle: pauses, and clocks that
-    start again.
+    The mean of the steps, without those that are ten times as long as the one in the middle or go back: pauses, and clocks
+    that start again.
     """
-    shown = sorted(set(stamps))
-    steps = sorted(after - before for before, after in pairwise(shown))
-    if not steps:
+    steps = [after - before for before, after in pairwise(stamps) if after >= before]
+    forward = sorted(step for step in steps if step > 0)
+    if not forward:
         return None
-    usual = [step for step in steps if step <= 10 * steps[len(steps) // 2]]
+    usual = [step for step in steps if step <= 10 * forward[len(forward) // 2]]
     return (len(usual) / sum(usual, Fraction(0))).limit_denominator(1001)
 
 

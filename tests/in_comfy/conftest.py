@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from support import tiny_wan
+from support import narrow_vae, tiny_wan
 
 ROOT = Path(__file__).resolve().parents[2]
 COMFYUI = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".comfyui").resolve()
@@ -31,6 +31,7 @@ import comfyui_version
 import folder_paths
 import nodes as comfy_nodes
 
+narrow_vae.teach()
 NOT_FOR_THIS_CORE = pytest.StashKey[int]()
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from comfyui_pusa.nodes import frozen_cache, wan_forward
+from comfyui_pusa.nodes.host import forward, frozen_cache
 
 
 @pytest.mark.parametrize("feature", ["frame-wise modulation", "Frozen Frame Cache"])
 def test_it_does_not_step_aside(feature, load_tiny_wan, record_property):
     reasons = {
-        "frame-wise modulation": lambda: wan_forward.reason_against(load_tiny_wan()),
+        "frame-wise modulation": lambda: forward.reason_against(load_tiny_wan()),
         "Frozen Frame Cache": frozen_cache.reason_against_attention,
     }
     reason = reasons[feature]()

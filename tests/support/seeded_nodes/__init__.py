@@ -8,11 +8,17 @@ import torch
 from comfy.latent_formats import Wan21
 from comfy_api.latest import ComfyExtension, io
 
-_spec = importlib.util.spec_from_file_location(
-    "tiny_wan", Path(__file__).resolve().parents[1] / "tiny_wan.py"
-)
-tiny_wan = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny_wan)
+
+def support(name: str):
+    """A module of tests/support, which is no package in the server."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).resolve().parents[1] / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tiny_wan = support("tiny_wan")
+support("narrow_vae").teach()
 
 
 class SeededText(io.ComfyNode):
