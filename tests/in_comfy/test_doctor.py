@@ -342,7 +342,6 @@ LOST = {
 
 
 @pytest.mark.server
-@pytest.mark.core("0.3.75")  # VAELoader of 0.3.64 reads a VAE of full width only
 @pytest.mark.parametrize(("changes", "what"), LOST.values(), ids=LOST)
 def test_multipliers_that_a_node_lost_are_found(server, changes, what):
     if "ll" in changes:
