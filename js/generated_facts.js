@@ -96,5 +96,14 @@ export const MERGED_FOLDER = "pusa_merged";
 /** Nodes whose rate is not that of a video that plays. */
 export const NO_VIDEO = /animated|webp|png|gif|image|load|^Pusa/i;
 
+/** Inputs that a latent comes through. */
+export const LATENT_INPUT = /latent|samples|^(destination|source|inputs\.input\d+)$/i;
+
+/** ComfyUI's nodes that make a new latent and take over the samples alone. */
+export const DROPPING = ["HunyuanRefinerLatent", "HunyuanVideo15LatentUpscaleWithModel", "RebatchLatents"];
+
+/** Of a node that joins latents, the input whose multipliers stay. */
+export const KEPT_INPUTS = ["samples_to", "destination", "samples1", "latents.latent0", "inputs.input0", "latent1", "latents1"];
+
 /** Nodes that replace a model's sampling. */
 export const SAMPLING_PATCH = /^ModelSampling|^ModelShift|SamplingShift|^PusaVectorizedTimesteps$/i;
