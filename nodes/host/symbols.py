@@ -47,6 +47,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "WeightAdapterBase": ("comfy.weight_adapter:WeightAdapterBase", "comfy.weight_adapter.base:WeightAdapterBase"),
     "calculate_weight": ("comfy.lora:calculate_weight",),
     "stochastic_rounding": ("comfy.float:stochastic_rounding",),
+    "lora_compute_dtype": ("comfy.model_management:lora_compute_dtype",),
     "string_to_seed": ("comfy.utils:string_to_seed", "comfy.model_patcher:string_to_seed"),
     "load_diffusion_model": ("comfy.sd:load_diffusion_model",),
     "load_diffusion_model_state_dict": ("comfy.sd:load_diffusion_model_state_dict",),

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save, save_file
 
 from pusa_core.errors import PusaError
-from pusa_core.lora.contents import read_contents, require_finite_contents
 from pusa_core.lora import weight_files
+from pusa_core.lora.contents import read_contents, require_finite_contents
 from pusa_core.lora.weight_files import MAX_KEYS, fingerprint, open_weights
 
 LIMIT_S = 2.0
@@ -283,7 +283,9 @@ def test_a_file_that_is_cut_off_behind_its_stamp_is_noticed(tmp_path, monkeypatc
         [file.read(key) for key in file.tensors]
 
 
-def test_a_file_whose_numbers_are_known_to_be_finite_is_not_read_again_until_it_changes(tmp_path, monkeypatch):
+def test_a_file_whose_numbers_are_known_to_be_finite_is_not_read_again_until_it_changes(
+    tmp_path, monkeypatch
+):
     path = tmp_path / "known.safetensors"
     save_file(pair(fill=0.25), path)
     read, kind = [], weight_files.SafetensorsFile

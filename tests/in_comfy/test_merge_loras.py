@@ -16,9 +16,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from comfyui_pusa.nodes.doctor import model_facts
-from comfyui_pusa.nodes.host import merge as merged_model
+from comfyui_pusa.nodes.host import merged_models
 from comfyui_pusa.nodes.host.lora_patches import lora_facts
-from comfyui_pusa.nodes.merge_loras import IN_A_FILE, IN_MEMORY, KEEP
+from comfyui_pusa.nodes.host.merge import MergedWeights
+from comfyui_pusa.nodes.host.merge_loras import IN_A_FILE, IN_MEMORY, KEEP
 from devtools.bench_timing import peak_bytes
 from pusa_core.errors import PusaError
 from support import composition, tiny_wan
@@ -357,11 +358,11 @@ def test_merging_in_memory_takes_one_model_and_a_layer(merge, with_lora, load_ti
 
 def test_writing_the_file_takes_a_layer(with_lora, load_tiny_wan):
     patched = with_lora(load_tiny_wan())
-    weights = merged_model.MergedWeights(patched)
+    weights = MergedWeights(patched)
     layer = max(weights.originals[key].nbytes for key in weights.patched)
 
     def write():
-        for _ in merged_model.for_a_file(weights, lambda: None):
+        for _ in merged_models.for_a_file(weights, lambda: None):
             pass
 
     assert peak_bytes(torch.device("cpu"), write) < 5 * layer < weights.nbytes / 3
@@ -371,8 +372,8 @@ def test_too_little_memory_is_said_before_a_second_model_is_begun(
     merge, with_lora, load_tiny_wan, monkeypatch
 ):
     patched = with_lora(load_tiny_wan())
-    monkeypatch.setattr(merged_model.psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
-    monkeypatch.setattr(merged_model.psutil, "swap_memory", lambda: SimpleNamespace(free=0))
+    monkeypatch.setattr(merged_models.psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
+    monkeypatch.setattr(merged_models.psutil, "swap_memory", lambda: SimpleNamespace(free=0))
     with pytest.raises(PusaError, match=r"takes \d+\.\d MB of memory.*1\.0 MB are free.*keep to in a file"):
         merge(patched)
     with pytest.raises(PusaError, match=r"It lies in .*load it with Load Diffusion Model"):
