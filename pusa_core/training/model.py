@@ -46,7 +46,8 @@ def adapt(model: nn.Module, settings: LoraSettings) -> dict[str, nn.Parameter]:
     layers = "|".join(re.escape(target) for target in settings.targets)
     chosen = rf"blocks\.\d+\.(?:(?:self_attn|cross_attn)\.)?(?:{layers})"
     config = peft.LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules=chosen)
-    peft.inject_adapter_in_model(config, model)
+    on_meta = next(model.parameters()).is_meta
+    peft.inject_adapter_in_model(config, model, low_cpu_mem_usage=on_meta)
     trained = {}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(bool(ADAPTED.fullmatch(name)))

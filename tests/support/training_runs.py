@@ -97,7 +97,12 @@ def command(*arguments: object, processes: int = 1) -> list[str]:
 def launch(*arguments: object, processes: int = 1, check: bool = True) -> subprocess.CompletedProcess:
     """Run a command of pusa_core.training in processes of their own."""
     done = subprocess.run(
-        command(*arguments, processes=processes), cwd=ROOT, env=calm_variables(), capture_output=True, text=True, timeout=300
+        command(*arguments, processes=processes),
+        cwd=ROOT,
+        env=calm_variables(),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     if check and done.returncode:
         raise AssertionError(f"{done.args} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
@@ -112,7 +117,12 @@ def calm_variables() -> dict[str, str]:
 def start(*arguments: object) -> subprocess.Popen:
     """Start a command and leave it running."""
     return subprocess.Popen(
-        command(*arguments), cwd=ROOT, env=calm_variables(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(*arguments),
+        cwd=ROOT,
+        env=calm_variables(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
