@@ -23,7 +23,7 @@ from torch import Tensor
 from ..pusa_core.conditions import FrameCondition
 from ..pusa_core.frames import video_length
 from . import data, zoo
-from .charts import Series, beside, line_chart
+from ..pusa_core.charts import Series, beside, line_chart
 from .contact_sheet import Row, contact_sheet
 from .measure import jump, observe
 from .report import DOCS, table, write_section
