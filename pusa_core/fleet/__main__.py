@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import PusaError
@@ -53,26 +54,27 @@ def run_fleet(options: argparse.Namespace, comfyui_arguments: tuple[str, ...]) -
 
 
 def _plan(options: argparse.Namespace, comfyui_arguments: tuple[str, ...]) -> Plan:
-    for name, value in (("--workers", options.workers), ("--attempts", options.attempts)):
+    counts = {"--workers": options.workers, "--attempts": options.attempts, "--threads": options.threads}
+    for name, value in counts.items():
         if value is not None and value < 1:
             raise PusaError(f"{name} is {value}; give 1 or more.")
     if options.timeout is not None and options.timeout <= 0:
         raise PusaError(f"--timeout is {options.timeout:g}; give seconds, or leave it out for any time.")
     plan = Plan(attempts=options.attempts, timeout=options.timeout, address=options.address)
     if options.servers:
-        if options.cpu or options.workers or options.python or comfyui_arguments:
+        if options.cpu or options.workers or options.threads or options.python or comfyui_arguments:
             raise PusaError(
-                "--servers names ComfyUIs that run already: each is one worker, so --workers, --cpu, --python and options after "
-                "-- do not go with it. Leave them out, or give --comfyui instead."
+                "--servers names ComfyUIs that run already: each is one worker, so --workers, --cpu, --threads, --python and "
+                "options after -- do not go with it. Leave them out, or give --comfyui instead."
             )
         found = [_address(part) for part in options.servers.split(",") if part.strip()]
-        return Plan(tuple(found), None, None, plan.attempts, plan.timeout, plan.address)
+        return replace(plan, servers=tuple(found))
     if options.cpu and not options.workers:
         raise PusaError("With --cpu give --workers: how many ComfyUIs to start, such as 1.")
     installation = Installation(
         str(options.comfyui.expanduser().absolute()), options.python or "", options.cpu, comfyui_arguments
     )
-    return Plan((), installation, options.workers, plan.attempts, plan.timeout, plan.address)
+    return replace(plan, installation=installation, workers=options.workers, threads=options.threads)
 
 
 def _address(text: str) -> str:
@@ -128,6 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--workers", type=int, help="how many; default: one for each GPU that Ray sees")
     command.add_argument("--cpu", action="store_true", help="without GPUs")
+    command.add_argument(
+        "--threads",
+        type=int,
+        help="CPU threads of a worker; default: 1 with --cpu, else a GPU's share of the cores. On the CPU the bits depend on it",
+    )
     command.add_argument("--python", help="Python that runs ComfyUI; default: the one that runs this")
     command.add_argument("--attempts", type=int, default=2, help="how often an item may fail; default 2")
     command.add_argument(

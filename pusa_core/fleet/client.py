@@ -18,7 +18,8 @@ from .graphs import Graph
 from .jobs import UPLOADS
 from .refusals import failure, is_full, refusal
 
-FIRST_LOOK, LAST_LOOK = 0.05, 1.0  # seconds between looks at a run; they grow by a quarter each time
+FIRST_LOOK, LAST_LOOK = 0.05, 1.0  # seconds between looks at a run
+LOOK_SHARE = 0.05  # of the time that the run has taken so far, between these two
 ANSWER_SECONDS = 120  # one answer, while the server's interpreter is busy sampling
 LOST_SECONDS = 5  # how long a run may be unknown to its server: it is between queue and history for a moment
 
@@ -118,8 +119,9 @@ class Client:
         return prompt_id
 
     async def _finished(self, prompt_id: str) -> dict[str, Any]:
-        wait, seen = FIRST_LOOK, time.monotonic()
+        started = seen = time.monotonic()
         while True:
+            wait = min(LAST_LOOK, max(FIRST_LOOK, LOOK_SHARE * (time.monotonic() - started)))
             async with self._request("GET", f"/history/{prompt_id}") as answer:
                 record: dict[str, Any] | None = (await answer.json()).get(prompt_id)
             if record is not None:
@@ -130,7 +132,6 @@ class Client:
                 elif time.monotonic() - seen > LOST_SECONDS:
                     raise ServerGoneError(f"{self.url} has forgotten the run; it was started anew meanwhile.")
             await asyncio.sleep(wait)
-            wait = min(LAST_LOOK, wait * 1.25)
 
     async def _place(self, prompt_id: str) -> str | None:
         async with self._request("GET", "/queue") as answer:

@@ -33,6 +33,7 @@ class Plan:
     servers: tuple[str, ...] = ()  # addresses of servers that run already; () starts them
     installation: Installation | None = None  # of those that are started
     workers: int | None = None  # None: as many as Ray sees GPUs
+    threads: int | None = None  # CPU threads of a worker; None: 1 on the CPU, else a GPU's share of the cores
     attempts: int = 2  # of an item
     timeout: float | None = None  # seconds of an item
     address: str | None = None  # of a Ray cluster; None: this machine, or what RAY_ADDRESS says
@@ -134,7 +135,8 @@ def start_ray(ray: Any, plan: Plan) -> None:
     options: dict[str, Any] = {"address": plan.address} if plan.address else {}
     if not plan.address and not os.getenv("RAY_ADDRESS"):
         cores = os.cpu_count() or 1
-        options["num_cpus"] = max(cores, plan.workers or 0)  # else Ray would leave some workers unplaced
+        # else Ray would leave some workers unplaced
+        options["num_cpus"] = max(cores, (plan.workers or 0) * (plan.threads or 1))
     try:
         ray.init(
             **options,
@@ -178,8 +180,11 @@ def make_workers(ray: Any, plan: Plan) -> dict[str, Any]:
             "that run already, or --address for a cluster with GPUs."
         )
     count = count or 1
-    threads = max(1, int(resources.get("CPU", 1)) // max(count, gpus if not plan.installation.cpu else 1))
-    share = {"num_cpus": 1} if plan.installation.cpu else {"num_cpus": 0, "num_gpus": 1}
+    # On the CPU sums depend on the number of threads, so it does not depend on the number of workers.
+    threads = plan.threads or (
+        1 if plan.installation.cpu else max(1, int(resources.get("CPU", 1)) // max(1, gpus))
+    )
+    share = {"num_cpus": threads} if plan.installation.cpu else {"num_cpus": 0, "num_gpus": 1}
     kind = "cpu" if plan.installation.cpu else "gpu"
     return {
         f"{kind}-{number}": actor.options(
