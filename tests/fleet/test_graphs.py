@@ -39,7 +39,7 @@ def test_an_input_that_several_nodes_have_is_refused_with_their_ids(graph):
 
 
 def test_an_unknown_input_is_refused_with_those_that_there_are(graph):
-    with pytest.raises(PusaError, match="no input 'PusaSampler.sed'"):
+    with pytest.raises(PusaError, match=r"no input 'PusaSampler\.sed'"):
         find_input(graph, "PusaSampler.sed")
 
 
@@ -85,7 +85,7 @@ def test_a_file_that_is_no_graph_is_refused_with_what_to_do(tmp_path, content, s
 
 def test_two_pictures_ask_which_one_the_folder_fills(pack_root):
     graph = read_graph(pack_root / "workflows" / "api" / "Pusa start-end frames (Wan2.2).json")
-    with pytest.raises(PusaError, match="loads 2 pictures.*--picture"):
+    with pytest.raises(PusaError, match=r"loads 2 pictures.*--picture"):
         graphs.picture_input(graph)
 
 

@@ -55,7 +55,7 @@ def test_a_full_disk_leaves_no_half_file_and_says_what_to_do(tmp_path, monkeypat
     folder = ResultsFolder(tmp_path, [job("one")])
     folder.begin()
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(PusaError, match="is full .*run the same command again"):
+    with pytest.raises(PusaError, match=r"is full .*run the same command again"):
         folder.save(job("one"), [VIDEO], Row("one"))
     monkeypatch.undo()
     assert {path.name for path in tmp_path.iterdir()} == {REPORT}
