@@ -17,8 +17,9 @@ from ..errors import PusaError
 from .jobs import Job
 from .process import STOP_SECONDS, Installation
 from .progress import Progress
+from .refusals import FULL, is_full
 from .results import FAILED, REPORT, WAITING, ResultsFolder, Row
-from .schedule import Ending, Schedule
+from .schedule import Ending, Schedule, first_line
 from .worker import Worker
 
 PACKAGE = Path(__file__).resolve().parent.parent  # pusa_core, which travels to Ray's other machines
@@ -144,10 +145,15 @@ def start_ray(ray: Any, plan: Plan) -> None:
             logging_level=logging.ERROR,
             runtime_env={"py_modules": [str(PACKAGE)]},
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+        if is_full(str(error)):
+            raise PusaError(
+                f"Ray could not start: the disk of its folder for temporary files is full ({FULL}). Free some space there, or "
+                "name another folder in RAY_TMPDIR."
+            ) from error
         raise PusaError(
-            f"Ray could not be started or joined ({error}). Start a cluster with `ray start --head` and give its address, or "
-            "leave --address out to use this machine alone."
+            f"Ray could not be started or joined ({first_line(error)}). Start a cluster with `ray start --head` and give its "
+            "address, or leave --address out to use this machine alone."
         ) from error
 
 
