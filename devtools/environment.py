@@ -33,6 +33,7 @@ TOOLS = (
     "ruff==0.17.5",
     "mypy==2.4.1",
 )
+FLEET = ("ray==2.60.0",)  # for tests/fleet; a user's floor is in requirements-fleet.txt
 TOOL_MODULES = ("pytest", "hypothesis", "ruff", "mypy")
 PYTHON_VERSIONS = ((3, 10), (3, 13))  # first and last that ComfyUI and these packages support
 
@@ -116,7 +117,7 @@ COMFYUI_STAMP = fingerprint(COMFYUI_WHEEL)
 
 def venv_stamp() -> str:
     """Fingerprint of a virtual environment for the pinned packages and this version of Python."""
-    return fingerprint(COMFYUI_WHEEL, *TORCH, *TOOLS)
+    return fingerprint(COMFYUI_WHEEL, *TORCH, *TOOLS, *FLEET)
 
 
 def is_current(folder: Path, stamp: str) -> bool:
@@ -151,7 +152,9 @@ def make_environment() -> None:
             install(interpreter(venv), TORCH, "PyTorch")
         with stage("4/4", "What ComfyUI and the tests need"):
             install(
-                interpreter(venv), ["-r", str(comfyui / "requirements.txt"), *TOOLS], "ComfyUI's requirements"
+                interpreter(venv),
+                ["-r", str(comfyui / "requirements.txt"), *TOOLS, *FLEET],
+                "ComfyUI's requirements",
             )
         relocate_scripts(venv, VENV)
         write_stamp(venv, venv_stamp())
