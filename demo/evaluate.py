@@ -20,10 +20,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..pusa_core.charts import Series, beside, line_chart
 from ..pusa_core.conditions import FrameCondition
 from ..pusa_core.frames import video_length
 from . import data, zoo
-from ..pusa_core.charts import Series, beside, line_chart
 from .contact_sheet import Row, contact_sheet
 from .measure import jump, observe
 from .report import DOCS, table, write_section

