@@ -6,7 +6,7 @@ from .clips import PusaClipFrames, PusaConditionVideo
 from .colour import PusaColorDrift, PusaColorMatch
 from .conditions import PusaConditionFrames
 from .doctor import PusaDoctor
-from .experts import PusaMoESwitch
+from .experts import PusaMoESwitch, PusaStages
 from .folders import PusaFolder, PusaFolderSave
 from .frozen_cache import PusaFrozenFrameCache
 from .keyframes import PusaKeyframes
@@ -24,6 +24,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaLightX2VLoader,
     PusaMergeLoras,
     PusaMoESwitch,
+    PusaStages,
     PusaConditionFrames,
     PusaConditionVideo,
     PusaKeyframes,
