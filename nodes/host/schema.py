@@ -37,8 +37,7 @@ def _accepted(wanted: Any) -> set[str]:
 def _fits(received: Any, wanted: Any) -> bool:
     if not isinstance(received, str):
         return isinstance(wanted, io.Combo.Input)
-    accepted = {*_accepted(wanted), "*"}
+    accepted = _accepted(wanted)
+    parts = {part.strip() for part in received.split(",")}
     # other packs' types that fit anything answer `!=` alone
-    return not all(ne(received, kind) for kind in accepted) or not accepted.isdisjoint(
-        part.strip() for part in received.split(",")
-    )
+    return not all(ne(received, kind) for kind in accepted) or bool(parts & {*accepted, "*"})
