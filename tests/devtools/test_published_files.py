@@ -19,6 +19,7 @@ PUBLISHED = {
     "nodes",
     "pusa_core",
     "pyproject.toml",
+    "requirements-train.txt",
     "requirements.txt",
     "workflows",
 }
