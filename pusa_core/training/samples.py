@@ -80,7 +80,7 @@ class SampleMaker:
         def denoiser(x: Tensor, step: int) -> Tensor:
             timesteps = (TIMESTEPS * table[step])[None]
             with self.autocast():
-                velocity = self.model(x, timesteps, positive).float()
+                velocity: Tensor = self.model(x, timesteps, positive).float()
                 if guided:
                     assert clip.empty is not None
                     free = self.model(x, timesteps, clip.empty[None].to(self.device)).float()
@@ -95,4 +95,5 @@ def preview_of(path: Path) -> Tensor | None:
     if path.suffix != ".safetensors":
         return None
     with safe_open(path, framework="pt", device="cpu") as file:
-        return file.get_tensor("preview") if "preview" in file.keys() else None  # noqa: SIM118
+        preview: Tensor | None = file.get_tensor("preview") if "preview" in file.keys() else None  # noqa: SIM118
+    return preview
