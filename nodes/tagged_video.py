@@ -22,7 +22,7 @@ class TaggedVideo(VideoFromComponents):
     def save_to(
         self,
         path: str | python_io.BytesIO,
-        format: VideoContainer = VideoContainer.AUTO,
+        format: VideoContainer = VideoContainer.AUTO,  # noqa: A002 (ComfyUI's name for it)
         codec: VideoCodec = VideoCodec.AUTO,
         metadata: dict[str, Any] | None = None,
         **others: Any,
