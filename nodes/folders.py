@@ -14,14 +14,17 @@ from ..pusa_core.clips.writing import count_frames
 from ..pusa_core.errors import PusaError
 from ..pusa_core.folders import (
     REPORT,
+    Attempts,
     FolderItem,
     ItemSettings,
     add_to_report,
     folder_inside,
     load_picture,
+    next_items,
     pending,
     read_folder,
     report_row,
+    unfinished_result,
 )
 from .video_metadata import video_metadata
 
@@ -65,6 +68,7 @@ class PusaFolder(io.ComfyNode):
                 ItemType.Output(display_name="item", is_output_list=True, tooltip="To Save Folder Item."),
                 io.String.Output(display_name="status", tooltip="What is taken and how many are left."),
             ],
+            hidden=[io.Hidden.prompt],
         )  # fmt: skip
 
     @classmethod
@@ -83,7 +87,11 @@ class PusaFolder(io.ComfyNode):
         if folder is None or output_folder is None:
             return float("nan")  # linked: never the same
         items = pending(read_folder(_input(), folder, output_folder, ItemSettings()), _output())
-        return [(item.name, item.prompt, str(item.settings), item.picture.stat().st_mtime) for item in items]
+        tried = _attempts(output_folder).of(items)
+        return [
+            (item.name, item.prompt, str(item.settings), item.picture.stat().st_mtime, tried[item.name])
+            for item in items
+        ]
 
     @classmethod
     def execute(
@@ -107,7 +115,10 @@ class PusaFolder(io.ComfyNode):
             )
             nothing = [ExecutionBlocker(None)] * 9  # nothing after this node runs, without an error
             return io.NodeOutput(*nothing, status, ui=ui.PreviewText(status))
-        taken = waiting[: items_per_run or len(waiting)]
+        attempts = _attempts(output_folder)
+        taken = next_items(waiting, attempts.of(waiting), items_per_run)
+        if _saves(cls.hidden):
+            attempts.begin(taken, waiting)
         status = f"{', '.join(item.name for item in taken)}: then {len(waiting) - len(taken)} of {len(items)} items are left."
         chosen = [item.settings for item in taken]
         return io.NodeOutput(
@@ -148,15 +159,25 @@ class PusaFolderSave(io.ComfyNode):
     def execute(cls, video: Any, item: FolderItem) -> io.NodeOutput:
         result = item.result(_output())
         result.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = result.with_name(f"{item.name}.unfinished.mp4")
+        unfinished = unfinished_result(result)
         video.save_to(str(unfinished), metadata=video_metadata(cls.hidden) or None)
         os.replace(unfinished, result)
         frames, rate = count_frames(result)
-        add_to_report(result.parent / REPORT, report_row(item, frames, float(frames / rate)))
+        _attempts(item.output_folder).finish(item.name)
+        said = add_to_report(result.parent / REPORT, report_row(item, frames, float(frames / rate)))
         saved = ui.SavedResult(result.name, Path(item.output_folder).as_posix(), io.FolderType.output)
-        return io.NodeOutput(
-            result.relative_to(os.path.realpath(_output())).as_posix(), ui=ui.PreviewVideo([saved])
-        )
+        shown = ui.PreviewVideo([saved]).as_dict() | ({"text": (said,)} if said else {})
+        return io.NodeOutput(result.relative_to(os.path.realpath(_output())).as_posix(), ui=shown)
+
+
+def _attempts(output_folder: str) -> Attempts:
+    return Attempts(folder_inside(_output(), output_folder, "output_folder"))
+
+
+def _saves(hidden: Any) -> bool:
+    """Whether the running graph saves what it makes: without it no item is ever finished, and none has failed."""
+    prompt = getattr(hidden, "prompt", None) or {}
+    return any(node.get("class_type") == "PusaFolderSave" for node in prompt.values())
 
 
 def _input() -> Path:

@@ -28,14 +28,22 @@ def empty_latent():
 def injectors(pack, vae, clip):
     """(node, frames of the clip it needs, its output latent) of every node that makes conditions of a clip."""
     given = {"vae": vae, "latent": empty_latent()}
-    yield "PusaConditionVideo", 1, lambda: pack["PusaConditionVideo"].execute(
-        **given, video=clip, task="custom", positions="-1, 0", source_positions="0, 0"
+    yield (
+        "PusaConditionVideo",
+        1,
+        lambda: pack["PusaConditionVideo"].execute(
+            **given, video=clip, task="custom", positions="-1, 0", source_positions="0, 0"
+        ),
     )
-    yield "PusaTransition", SHARED, lambda: pack["PusaTransition"].execute(
-        **given, first=clip, second=clip, context_frames=SHARED
+    yield (
+        "PusaTransition",
+        SHARED,
+        lambda: pack["PusaTransition"].execute(**given, first=clip, second=clip, context_frames=SHARED),
     )
-    yield "PusaLoopConditions", SHARED, lambda: pack["PusaLoopConditions"].execute(
-        **given, video=clip, kind="clip", context_frames=SHARED
+    yield (
+        "PusaLoopConditions",
+        SHARED,
+        lambda: pack["PusaLoopConditions"].execute(**given, video=clip, kind="clip", context_frames=SHARED),
     )
 
 
