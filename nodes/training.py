@@ -22,7 +22,7 @@ from ..pusa_core.training.caching import FOLDER, cache_clip, check_name
 from ..pusa_core.training.config import EXPERTS, config_of, config_text
 from ..pusa_core.training.sources import Fit, Source, find_sources, parse_lengths
 from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, clip_of
-from .search_words import search_words
+from .host.schema import search_words
 
 BASE_NAMES = [name for name in BASES if name != "any"]
 NO_EXPERT = "none"

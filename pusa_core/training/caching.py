@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..clips.time_stamps import Clip
 from ..errors import PusaError
 from ..images import check_images
 from ..latent_spaces import to_model_space
-from ..time_stamps import Clip
 from .bases import BASES
 from .cache_files import TrainingClip, write_clip
 from .previews import fit_preview

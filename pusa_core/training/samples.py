@@ -13,11 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..clips.writing import write_video
 from ..conditions import FrameCondition, place
 from ..latent_spaces import to_vae_space
 from ..samplers import add_noise, sample_euler
 from ..schedule import TIMESTEPS, flow_sigmas, frame_sigmas, over_frames
-from ..video_parts import encode_video
 from .bases import BASES
 from .cache_files import ClipEntry
 from .config import TrainingConfig
@@ -64,7 +64,7 @@ class SampleMaker:
             save_file(tensors, f"{stem}.latent")
             if (preview := preview_of(entry.path)) is not None:
                 rate = Fraction(BASES[self.config.model.base].rate) / 4
-                encode_video(Path(f"{stem}.mp4"), preview_video(latent[0], preview), rate, crf=16)
+                write_video(Path(f"{stem}.mp4"), preview_video(latent[0], preview), rate)
 
     def _sample(self, entry: ClipEntry, number: int) -> Tensor:
         """[1, C, F, H, W] in the model's space."""
