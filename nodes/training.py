@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
-from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-import folder_paths
-from comfy_api.input_impl import VideoFromComponents, VideoFromFile
 from comfy_api.latest import io, ui
-from comfy_api.util import VideoComponents
-from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..pusa_core.errors import PusaError
-from ..pusa_core.folders import PICTURES, folder_inside, load_picture
+from ..pusa_core.choices import check_choice
 from ..pusa_core.images import CROP, RESIZES
-from ..pusa_core.training.bases import BASES
-from ..pusa_core.training.caching import FOLDER, cache_clip, check_name
-from ..pusa_core.training.config import EXPERTS, config_of, config_text
-from ..pusa_core.training.sources import Fit, Source, find_sources, parse_lengths
-from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, clip_of
+from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP
+from .host.folders import model_names
+from .host.graph import blocked
 from .host.schema import search_words
+from .host.training import (
+    BAD_CLIPS,
+    BASE_NAMES,
+    EXPERT_NAMES,
+    NO_EXPERT,
+    SKIP,
+    STOP,
+    ClipRequest,
+    ConfigRequest,
+    cache_one,
+    video_of,
+    waiting_clips,
+    write_config,
+)
 
-BASE_NAMES = [name for name in BASES if name != "any"]
-NO_EXPERT = "none"
-EXPERT_NAMES = [NO_EXPERT, *filter(None, EXPERTS)]
 DATASET_TOOLTIP = (
     "Name of the data set: the folder output/pusa_training/<dataset> with one cache file a clip."
 )
@@ -51,7 +51,7 @@ class PusaTrainingFolder(io.ComfyNode):
                 io.String.Input("folder", default="training", tooltip="Folder inside ComfyUI's input folder: cat.mp4 and cat.txt, dog.mp4 and dog.txt."),
                 io.String.Input("dataset", default="my_clips", tooltip=DATASET_TOOLTIP),
                 io.Int.Input("clips_per_run", default=20, min=0, max=100000, tooltip="Clips taken in one run; queue again for the rest. 0 takes all that are left: their captions are then in memory together, 8 MB each."),
-                io.Combo.Input("bad_clips", options=["stop", "skip"], default="stop", tooltip="A clip without a caption: stop names it and ends the run, skip names it and goes on with the others."),
+                io.Combo.Input("bad_clips", options=list(BAD_CLIPS), default=STOP, tooltip="A clip without a caption: stop names it and ends the run, skip names it and goes on with the others."),
             ],
             outputs=[
                 io.Video.Output(display_name="video", is_output_list=True, tooltip="To Training Clip."),
@@ -67,23 +67,12 @@ class PusaTrainingFolder(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, folder: str, dataset: str, clips_per_run: int = 20, bad_clips: str = "stop"
+        cls, folder: str, dataset: str, clips_per_run: int = 20, bad_clips: str = STOP
     ) -> io.NodeOutput:
-        place = folder_inside(Path(folder_paths.get_input_directory()), folder, "folder")
-        sources, bad = find_sources(place)
-        if bad and bad_clips == "stop":
-            raise PusaError(" ".join(bad) + ' Or set bad_clips to "skip".')
-        waiting = [source for source in sources if not cache_path(dataset, source.name).is_file()]
-        taken = waiting[: clips_per_run or len(waiting)]
-        lines = [
-            f"{len(taken)} of {len(sources)} clips are taken, {len(waiting) - len(taken)} are left for later runs.",
-            *bad,
-        ]
+        check_choice("bad_clips", bad_clips, BAD_CLIPS)
+        taken, status = waiting_clips(folder, dataset, clips_per_run, bad_clips == SKIP)
         if not taken:
-            lines[0] = f"All {len(sources)} clips are cached in output/{FOLDER}/{dataset}."
-        status = "\n".join(lines)
-        if not taken:
-            nothing = [ExecutionBlocker(None)] * 3  # nothing after this node runs, without an error
+            nothing = [blocked()] * 3  # nothing after this node runs, without an error
             return io.NodeOutput(*nothing, status, ui=ui.PreviewText(status))
         return io.NodeOutput(
             [video_of(source) for source in taken],
@@ -122,7 +111,7 @@ class PusaTrainingClip(io.ComfyNode):
                 io.String.Input("lengths", default="81", tooltip="Video frames, 4n + 1. With several, such as 81, 49, 33, each clip takes the longest that it has. A single picture always is 1 frame."),
                 io.Boolean.Input("keep_proportions", default=False, tooltip="On: each clip keeps its proportions, with about as many pixels as width x height. Off: all get this very size."),
                 io.Combo.Input("resize", options=list(RESIZES), default=CROP, tooltip="How a clip of other proportions becomes its size: crop the sides, letterbox with black, or stretch."),
-                io.Combo.Input("bad_clips", options=["stop", "skip"], default="stop", tooltip=BAD_TOOLTIP),
+                io.Combo.Input("bad_clips", options=list(BAD_CLIPS), default=STOP, tooltip=BAD_TOOLTIP),
                 io.Conditioning.Input("empty", optional=True, tooltip="An encoded empty text, which caption dropout needs. Leave it open only if you train with caption_dropout 0."),
                 io.Float.Input("frame_rate", default=16.0, min=1.0, max=240.0, step=0.001, optional=True, tooltip=FRAME_RATE_TOOLTIP),
             ],
@@ -130,41 +119,8 @@ class PusaTrainingClip(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(
-        cls,
-        vae: Any,
-        positive: Any,
-        video: Any,
-        name: str,
-        prompt: str = "",
-        dataset: str = "my_clips",
-        base: str = "wan2.1-14b",
-        width: int = 832,
-        height: int = 480,
-        lengths: str = "81",
-        keep_proportions: bool = False,
-        resize: str = CROP,
-        bad_clips: str = "stop",
-        empty: Any = None,
-        frame_rate: float = 16.0,
-    ) -> io.NodeOutput:
-        path = cache_path(dataset, name)
-        try:
-            clip = replace(clip_of(video, frame_rate), name=name)
-            fit = Fit(
-                width, height, parse_lengths(lengths), keep_proportions, BASES[base].pixel_multiple, resize
-            )
-            if is_picture(clip):
-                fit = replace(fit, lengths=(1,))
-            text = prompt.strip()
-            shape = cache_clip(
-                path, clip, text, embedding(positive), empty and embedding(empty), vae.encode, base, fit
-            )
-            said = f"{path.relative_to(output_folder()).as_posix()}: latent {' x '.join(map(str, shape))}"
-        except PusaError as error:
-            if bad_clips == "stop":
-                raise
-            said = f"skipped {name}: {error}"
+    def execute(cls, *given: Any, **named: Any) -> io.NodeOutput:
+        said = cache_one(ClipRequest(*given, **named))
         return io.NodeOutput(said, ui=ui.PreviewText(said))
 
 
@@ -186,7 +142,7 @@ class PusaTrainingConfig(io.ComfyNode):
             inputs=[
                 io.String.Input("name", default="my_lora", tooltip="Name of the run: of its file, its folder and the finished LoRA."),
                 io.String.Input("datasets", default="my_clips", tooltip="Data sets to train on, with commas between them: folders in output/pusa_training."),
-                io.Combo.Input("model_name", options=folder_paths.get_filename_list("diffusion_models"), tooltip="The text-to-video model to train on, from models/diffusion_models: bf16, fp16, fp8 or fp8_scaled. GGUF cannot be trained on."),
+                io.Combo.Input("model_name", options=model_names(), tooltip="The text-to-video model to train on, from models/diffusion_models: bf16, fp16, fp8 or fp8_scaled. GGUF cannot be trained on."),
                 io.Combo.Input("base", options=BASE_NAMES, default="wan2.1-14b", tooltip="What the model is; the file is checked against it."),
                 io.Combo.Input("expert", options=EXPERT_NAMES, default=NO_EXPERT, tooltip="For wan2.2-14b: which expert model_name is. Each is trained in a run of its own, on the full range of noise."),
                 io.Combo.Input("kind", options=["lora", "full"], default="lora", tooltip="lora trains a low-rank update, full all parameters (many large cards)."),
@@ -206,82 +162,6 @@ class PusaTrainingConfig(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(
-        cls,
-        name: str,
-        datasets: str,
-        model_name: str,
-        base: str,
-        expert: str,
-        kind: str,
-        rank: int,
-        steps: int,
-        batch: int,
-        learning_rate: float,
-        caption_dropout: float,
-        given_share: float,
-        cpu_offload: bool,
-        seed: int,
-    ) -> io.NodeOutput:
-        root = output_folder() / FOLDER
-        table = {
-            "model": {
-                "base": base,
-                "weights": folder_paths.get_full_path_or_raise("diffusion_models", model_name),
-                "expert": "" if expert == NO_EXPERT else expert,
-            },
-            "data": {
-                "folders": [check_name(each.strip()) for each in datasets.split(",") if each.strip()],
-                "caption_dropout": caption_dropout,
-            },
-            "lora": {"rank": rank},
-            "draw": {"given_share": given_share},
-            "optimizer": {"learning_rate": learning_rate},
-            "train": {"output": f"run_{check_name(name)}", "steps": steps, "batch": batch, "seed": seed},
-            "parallel": {"sharding": "fsdp2" if cpu_offload else "none", "cpu_offload": cpu_offload},
-        }
-        path = root / f"{name}.toml"
-        text = config_text(config_of(table, root, path.name))
-        root.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-        command = f'"{sys.executable}" -m pusa_core.training {kind} "{path}"'
-        said = (
-            f"{command}\n\nIn the folder {Path(__file__).resolve().parents[1]}, once after: python -m pip install -r requirements-train.txt. "
-            "On several devices: accelerate launch -m pusa_core.training with the same words behind it."
-        )
-        return io.NodeOutput(command, path.relative_to(output_folder()).as_posix(), ui=ui.PreviewText(said))
-
-
-def output_folder() -> Path:
-    """ComfyUI's output folder."""
-    return Path(folder_paths.get_output_directory()).resolve()
-
-
-def cache_path(dataset: str, name: str) -> Path:
-    """The cache file of a clip."""
-    folder = folder_inside(output_folder(), f"{FOLDER}/{dataset}", "dataset")
-    return folder / f"{check_name(name)}.safetensors"
-
-
-def video_of(source: Source) -> Any:
-    """A video file as VIDEO, read when it is needed; a picture as a VIDEO of one frame."""
-    if source.path.suffix.lower() in PICTURES:
-        return VideoFromComponents(
-            VideoComponents(images=load_picture(source.path), audio=None, frame_rate=Fraction(16))
-        )
-    return VideoFromFile(str(source.path))
-
-
-def is_picture(clip: Any) -> bool:
-    """Whether a clip is a single frame."""
-    frames = clip.stamped()
-    return next(frames, None) is not None and next(frames, None) is None
-
-
-def embedding(conditioning: Any) -> Any:
-    """The text embedding [L, D] of a CONDITIONING."""
-    if not conditioning or len(conditioning) != 1:
-        raise PusaError(
-            f"The caption has {len(conditioning or ())} parts; training needs a single one. Connect CLIP Text Encode itself, without combining."
-        )
-    return conditioning[0][0][0]
+    def execute(cls, *given: Any, **named: Any) -> io.NodeOutput:
+        command, file, said = write_config(ConfigRequest(*given, **named))
+        return io.NodeOutput(command, file, ui=ui.PreviewText(said))

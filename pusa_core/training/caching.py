@@ -7,12 +7,11 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from ..clips.time_stamps import Clip
+from ..clips.time_stamps import Clip, stack_frames
 from ..errors import PusaError
-from ..images import check_images
+from ..images import as_pictures
 from ..latent_spaces import to_model_space
 from .bases import BASES
 from .cache_files import TrainingClip, write_clip
@@ -49,10 +48,8 @@ def cache_clip(
     context, empty: [L, D], the encoded caption and the encoded empty one; encode: pictures [T, H, W, 3], 0 to 1, to a latent
     [1, C, F, H', W'] in the VAE's own space (ComfyUI's vae.encode); fit: lengths and sizes. The clip is read at the base's rate.
     """
-    read = torch.stack(list(islice(clip.frames(BASES[base].rate), max(fit.lengths))))
-    pictures = read.float() / 255 if read.dtype == torch.uint8 else read
-    check_images(pictures)
-    pictures = fit.apply(pictures[..., :3], clip.name)
+    read = stack_frames(list(islice(clip.frames(BASES[base].rate), max(fit.lengths))), clip.name)
+    pictures = fit.apply(as_pictures(read), clip.name)
     latent = to_model_space(encode(pictures).cpu().float())[0]
     write_clip(
         path,

@@ -172,7 +172,8 @@ def measure(source: Source, rate: Fraction, at_most: int) -> tuple[int, int, int
         picture = load_picture(source.path)
         return 1, picture.shape[2], picture.shape[1]
     pictures = list(islice(clip_of(source.path).frames(rate), at_most))
-    return len(pictures), pictures[0].shape[1], pictures[0].shape[0]
+    height, width = pictures[0].pixels.shape[:2]
+    return len(pictures), width, height
 
 
 def bucket_of(source: Source, fit: Fit, rate: Fraction) -> tuple[int, int, int]:
