@@ -119,14 +119,13 @@ def patches_of_others(model: Any) -> int:
 def with_lora(model: Any, file: WeightFile, changes: Iterable[Change], facts: LoraFacts) -> Any:
     """A clone of the model that adds the changes, times facts.strength, and remembers the facts."""
     patched = model.clone()
-    patches = {
-        DIT + change.parameter: (DiffOnDisk if change.rank is None else PairOnDisk)(
-            set(change.keys), (file, change)
-        )
-        for change in changes
-    }
-    patched.add_patches(patches, facts.strength)
-    if any(map(is_bare, patches)):
+    pairs, differences = {}, {}  # apart: a layer may carry both, and add_patches takes one of each name
+    for change in changes:
+        kind, patches = (DiffOnDisk, differences) if change.rank is None else (PairOnDisk, pairs)
+        patches[DIT + change.parameter] = kind(set(change.keys), (file, change))
+    for patches in (pairs, differences):
+        patched.add_patches(patches, facts.strength)
+    if any(map(is_bare, (*pairs, *differences))):
         patched.remove_callbacks_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS)
         patched.add_callback_with_key(CallbacksMP.ON_LOAD, BARE_PARAMETERS, patch_bare_parameters)
     patched.set_attachments(FACTS, (*lora_facts(model), facts))
