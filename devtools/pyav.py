@@ -19,9 +19,6 @@ TESTS = (
     "tests/core/test_awkward_media.py",
     "tests/core/test_clip_files.py",
     "tests/core/test_clip_writing.py",
-    "tests/core/test_time_stamps.py",
-    "tests/core/test_stitch.py",
-    "tests/core/test_long_video.py",
 )
 
 
