@@ -156,6 +156,10 @@ class ClipFile:
                 yield Stamped(None if pts is None else pts * unit, lasts * unit, frame)
             if len(lasting) > MOST_WAITING:
                 lasting.clear()
+        if missing := missing_bytes(self.source):
+            self.notes.add(
+                f"{self._spoken} breaks off: {missing} bytes that its header tells of are missing; what is there was used."
+            )
         if reached.ends_early:
             self.notes.add(
                 f"{self._spoken} breaks off after {float(reached.seconds):.1f} of {float(reached.length or 0):.1f} seconds; what is there was used."
@@ -288,6 +292,18 @@ def told_length(container: av.container.InputContainer) -> Fraction | None:
     if container.duration is None or not any(name in TELLS_ITS_LENGTH for name in names):
         return None
     return Fraction(container.duration, av.time_base)
+
+
+def missing_bytes(source: Source) -> int:
+    """How much shorter an AVI is than its header says; FFmpeg guesses the length of one whose index is cut off."""
+    if isinstance(source, io.BytesIO):
+        head, size = bytes(source.getbuffer()[:12]), source.getbuffer().nbytes
+    else:
+        with open(source, "rb") as file:
+            head, size = file.read(12), Path(source).stat().st_size
+    if head[:4] != b"RIFF" or head[8:] != b"AVI ":
+        return 0
+    return max(0, int.from_bytes(head[4:8], "little") + 8 - size)
 
 
 def reason_of(reason: BaseException) -> str:
