@@ -195,12 +195,11 @@ def expert_pair(alpha: float = 1.0, four_steps: bool = False) -> zoo.Pair:
 
 def control_pair() -> zoo.Pair | None:
     """The base model with the control LoRA, or None where its training run is not at hand (it is not shipped)."""
-    from .training.loop import finished_model
-    from .training.lora import pusa_layout
+    from .training.plan import trained_weights
     from .training.pusa import CONTROL
 
     try:
-        weights = pusa_layout(finished_model(CONTROL, CONTROL_RUN))
+        weights = trained_weights(CONTROL, CONTROL_RUN)
     except (FileNotFoundError, RuntimeError):
         return None
     file = CONTROL_RUN / CONTROL.name / "lora.safetensors"

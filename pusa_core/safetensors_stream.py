@@ -26,6 +26,8 @@ DTYPE_NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+if hasattr(torch, "float8_e8m0fnu"):  # since PyTorch 2.7; scales of mxfp8
+    DTYPE_NAMES[torch.float8_e8m0fnu] = "F8_E8M0"
 
 
 class SafetensorsStream:

@@ -124,7 +124,7 @@ class SafetensorsFile:
         data = torch.empty(end - start, dtype=torch.uint8)
         with open(self.path, "rb", buffering=0) as file:
             file.seek(start)
-            if _fill(file, memoryview(data.numpy())) < end - start:
+            if _fill(file, data.numpy().data) < end - start:
                 raise PusaError(changed_text(self.path))
         return data.view(dtype).reshape(self.tensors[key].shape)
 

@@ -242,25 +242,16 @@ RANKS = (512, 128, 32)
 
 
 def fitting(base: str, gigabytes: float, devices: int) -> Plan | None:
-    """The first plan that fits: the longest clips before the highest rank, plain weights before 4-bit before offload."""
+    """The first plan that fits: large clips before high ranks, weights on the card before weights in RAM."""
     sharded = "fsdp2" if devices > 1 else "none"
     multiple = BASES[base].pixel_multiple
     for width, height, length in CLIPS:
-        for rank in RANKS:
-            plain = Plan(
-                base,
-                rank,
-                width // multiple * multiple,
-                height // multiple * multiple,
-                length,
-                devices,
-                sharding=sharded,
-            )
-            offloaded = replace(plain, sharding="fsdp2", cpu_offload=True)
-            packed = [replace(plain, held_in="nf4")] if devices == 1 else []
-            for plan in (plain, *packed, offloaded):
-                if need(plan).memory <= 0.95 * gigabytes * 1e9:
-                    return plan
+        size = (width // multiple * multiple, height // multiple * multiple, length)
+        plain = [Plan(base, rank, *size, devices, sharding=sharded) for rank in RANKS]
+        offloaded = [replace(plan, sharding="fsdp2", cpu_offload=True) for plan in plain]
+        for plan in (*plain, *offloaded):
+            if need(plan).memory <= 0.95 * gigabytes * 1e9:
+                return plan
     return None
 
 

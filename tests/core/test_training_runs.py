@@ -246,7 +246,7 @@ def test_the_reference_adapts_cross_attention_too_and_three_steps_come_out_as_th
         loss = vta_loss(model, clean, tiny_wan.context(facts["context"]), noise, sigmas)
         loss.backward()
         if not found:
-            for name, value in given.items():
+            for name in given:
                 torch.testing.assert_close(trained[name].grad, expected[f"grad.{name}"], atol=2e-4, rtol=0)
         optimizer.step()
         found.append(loss.detach())

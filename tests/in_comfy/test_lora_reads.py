@@ -219,6 +219,20 @@ def test_the_validator_still_refuses_a_link_of_the_wrong_kind(pack, tiny_wan_fil
     assert said.endswith("lora_name is linked to MODEL; it takes COMBO or STRING.")
 
 
+class AnyType(str):
+    """As packs write a type that fits every input."""
+
+    def __ne__(self, other):
+        return False
+
+
+@pytest.mark.parametrize(
+    "received", ["COMBO", "STRING", "*", AnyType("*"), "INT,STRING", ["a.safetensors", "b.safetensors"]]
+)
+def test_what_fits_a_drop_down(received, pack):
+    assert pack["PusaLoraLoader"].validate_inputs(input_types={"lora_name": received}) is True
+
+
 def test_a_linked_name_has_a_fingerprint_that_changes_with_the_files(pack, own_lora):
     """ComfyUI asks before the link has a value, and hands None over."""
     node, name = pack["PusaLoraLoader"], own_lora()

@@ -148,10 +148,7 @@ class Track:
         size = stream.codec_context.frame_size or 1024
         for begin in range(0, len(wave), size):
             part = np.tile(wave[begin : begin + size], (self.channels, 1))
-            if form.startswith("s16"):
-                part = (part * 32767).astype(np.int16)
-            else:
-                part = part.astype(np.float32)
+            part = (part * 32767).astype(np.int16) if form.startswith("s16") else part.astype(np.float32)
             if not form.endswith("p"):
                 part = part.T.reshape(1, -1)
             block = av.AudioFrame.from_ndarray(
@@ -359,9 +356,9 @@ def combed(count: int = 16) -> list[np.ndarray]:
     made = []
     for number in range(count):
         frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-        for field in (0, 1):
-            left = 3 * (2 * number + field) % 48
-            frame[field::2, left : left + 16] = 255
+        for parity in (0, 1):
+            left = 3 * (2 * number + parity) % 48
+            frame[parity::2, left : left + 16] = 255
         made.append(frame)
     return made
 
