@@ -15,8 +15,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from comfyui_pusa.nodes.doctor import model_facts
 from comfyui_pusa.nodes.host import merged_models, symbols
+from comfyui_pusa.nodes.host.doctor_facts import model_facts
 from comfyui_pusa.nodes.host.lora_patches import lora_facts
 from comfyui_pusa.nodes.host.merge import MergedWeights, compute_type
 from comfyui_pusa.nodes.host.merge_loras import IN_A_FILE, IN_MEMORY, KEEP

@@ -95,6 +95,7 @@ def test_a_stage_in_front_of_the_switch_gives_three_models(load_tiny_wan, stages
     ]:
         import comfy.sample
         from comfy.samplers import sampler_object
+
         from comfyui_pusa.nodes.host.timesteps import vectorize_timesteps
 
         patched = vectorize_timesteps(model, latent["noise_multipliers"], SHIFT)
