@@ -15,8 +15,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from comfyui_pusa.nodes.doctor import model_facts
 from comfyui_pusa.nodes.host import merged_models, symbols
+from comfyui_pusa.nodes.host.doctor_facts import model_facts
 from comfyui_pusa.nodes.host.lora_patches import lora_facts
 from comfyui_pusa.nodes.host.merge import MergedWeights, compute_type
 from comfyui_pusa.nodes.host.merge_loras import IN_A_FILE, IN_MEMORY, KEEP
@@ -313,7 +313,7 @@ def test_each_expert_is_merged_on_its_own(pack, merge, with_lora, load_tiny_wan)
     merged = switch.execute(*(merge(expert)[0] for expert in experts))[0]
     assert torch.equal(ksampler(merged, latent, steps=4), expected)
     with pytest.raises(
-        PusaError, match=r"which model runs which step.*before Wan2\.2 MoE Switch, once for each expert"
+        PusaError, match=r"both experts.*before Wan2\.2 MoE Switch, once for each expert"
     ):
         merge(switch.execute(*experts)[0])
 
