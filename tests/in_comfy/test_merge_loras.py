@@ -312,9 +312,7 @@ def test_each_expert_is_merged_on_its_own(pack, merge, with_lora, load_tiny_wan)
     expected = ksampler(switch.execute(*experts)[0], latent, steps=4)
     merged = switch.execute(*(merge(expert)[0] for expert in experts))[0]
     assert torch.equal(ksampler(merged, latent, steps=4), expected)
-    with pytest.raises(
-        PusaError, match=r"both experts.*before Wan2\.2 MoE Switch, once for each expert"
-    ):
+    with pytest.raises(PusaError, match=r"both experts.*before Wan2\.2 MoE Switch, once for each expert"):
         merge(switch.execute(*experts)[0])
 
 
