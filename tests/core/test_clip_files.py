@@ -153,3 +153,13 @@ def test_sound_without_pictures_is_refused_in_a_sentence(tmp_path):
         container.mux(stream.encode(None))
     with pytest.raises(PusaError, match=r"no pictures in the clip 'song.m4a'"):
         clip_of_file(path)
+
+
+def test_pictures_larger_than_any_camera_makes_are_refused_before_memory_is_taken():
+    from pusa_core.clips.converting import check_size
+
+    check_size(8192, 8192, "the clip")
+    with pytest.raises(
+        PusaError, match=r"The clip says that its pictures are 65535 x 65535 pixels\. Up to 64 million"
+    ):
+        check_size(65535, 65535, "the clip")
