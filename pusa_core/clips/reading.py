@@ -20,6 +20,7 @@ import av.stream
 from ..errors import PusaError
 from .converting import Converter, Look, check_size, checked_pixel_shape
 from .deinterlacing import deinterlaced
+from .file_lengths import missing_bytes
 from .notes import Notes
 from .stamp_repair import Believable, Stamped, rising
 from .time_stamps import WAN_RATE, Audio, Clip, StampedFrame
@@ -158,7 +159,7 @@ class ClipFile:
                 lasting.clear()
         if missing := missing_bytes(self.source):
             self.notes.add(
-                f"{self._spoken} breaks off: {missing} bytes that its header tells of are missing; what is there was used."
+                f"{self._spoken} breaks off: at least {missing} bytes at its end are missing; what is there was used."
             )
         if reached.ends_early:
             self.notes.add(
@@ -292,18 +293,6 @@ def told_length(container: av.container.InputContainer) -> Fraction | None:
     if container.duration is None or not any(name in TELLS_ITS_LENGTH for name in names):
         return None
     return Fraction(container.duration, av.time_base)
-
-
-def missing_bytes(source: Source) -> int:
-    """How much shorter an AVI is than its header says; FFmpeg guesses the length of one whose index is cut off."""
-    if isinstance(source, io.BytesIO):
-        head, size = bytes(source.getbuffer()[:12]), source.getbuffer().nbytes
-    else:
-        with open(source, "rb") as file:
-            head, size = file.read(12), Path(source).stat().st_size
-    if head[:4] != b"RIFF" or head[8:] != b"AVI ":
-        return 0
-    return max(0, int.from_bytes(head[4:8], "little") + 8 - size)
 
 
 def reason_of(reason: BaseException) -> str:

@@ -7,6 +7,7 @@ run_cases starts it with limits of time and memory. A longer run: PUSA_FUZZ=2000
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -169,7 +170,15 @@ def run_cases(seed: int, count: int, seconds: float, megabytes: int) -> list[Out
     """
     command = [sys.executable, str(Path(__file__)), str(seed), str(count), str(megabytes)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        # one thread: several wait for each other where other work keeps the processor busy
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
     except subprocess.TimeoutExpired as late:
         raise AssertionError(f"not finished after {seconds} s, at {last_line(late.stderr)}") from late
     if done.returncode:
