@@ -19,6 +19,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "WanModel": ("comfy.ldm.wan.model:WanModel",),
     "WanAttentionBlock": ("comfy.ldm.wan.model:WanAttentionBlock",),
     "WanSelfAttention": ("comfy.ldm.wan.model:WanSelfAttention",),
+    "modulate": ("comfy.ldm.wan.model:modulate",),  # 0.38 and later
     "apply_rope1": ("comfy.ldm.wan.model:apply_rope1",),
     "optimized_attention": ("comfy.ldm.wan.model:optimized_attention",),
     "attention_pytorch": ("comfy.ldm.modules.attention:attention_pytorch",),
