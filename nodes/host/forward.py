@@ -254,7 +254,11 @@ def _reason_against_modulate(forward: Any) -> str | None:
     if new := sorted(words(code) - MODULATE_WORDS):
         return f"this ComfyUI's modulate uses {', '.join(new)}, which it does not know"
     numbers = [value for value in code.co_consts if type(value) is int and value > 1]
-    return None if numbers in ([], [MODULATE_FROM]) else "this ComfyUI's modulate changes its way at another size"
+    return (
+        None
+        if numbers in ([], [MODULATE_FROM])
+        else "this ComfyUI's modulate changes its way at another size"
+    )
 
 
 def words(code: CodeType) -> set[str]:

@@ -25,9 +25,7 @@ class RolledLatents:
     def __init__(self, roll_per_step: int):
         self.roll_per_step = roll_per_step
 
-    def __call__(
-        self, executor: Any, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any
-    ) -> Tensor:
+    def __call__(self, executor: Any, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if inner := executor.wrappers[executor.idx + 1 :]:
             innermost = type(executor).new_class_executor(
                 executor.original, executor.class_obj, [*inner, self]

@@ -98,7 +98,7 @@ def require(what: str, names: Iterable[str]) -> None:
 
 def base_class(name: str) -> Any:
     """A class of ComfyUI to derive from; a bare stand-in where it is missing, so that the module still loads."""
-    return __getattr__(name) if name in _places else object
+    return __getattr__(name) if name in _places else type(f"Missing{name}", (), {})
 
 
 def version() -> str:

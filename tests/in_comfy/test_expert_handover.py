@@ -8,7 +8,16 @@ from comfy_extras.nodes_custom_sampler import Guider_Basic, Noise_RandomNoise, S
 from comfyui_pusa.nodes.host.expert_switch import experts_of, switch_experts
 from comfyui_pusa.pusa_core.errors import PusaError
 from comfyui_pusa.pusa_core.schedule import flow_sigmas
-from support.comfy_runs import SHIFT, STEPS, custom_sampler, ksampler, largest_difference, prompt, run_node, video_latent
+from support.comfy_runs import (
+    SHIFT,
+    STEPS,
+    custom_sampler,
+    ksampler,
+    largest_difference,
+    prompt,
+    run_node,
+    video_latent,
+)
 from support.composition import vectorized
 
 GIVEN, FREE = (0.0, 1.0, 1.0, 0.4, 1.0), (1.0,) * 5
@@ -37,7 +46,11 @@ def test_what_lies_outside_a_noise_mask_comes_back_through_the_switch(load_tiny_
     model = vectorized(switch_experts(load_tiny_wan(10), load_tiny_wan(11), 0.875), latent)
     out = ksampler(model, latent, sampler)
     outside = (latent["noise_mask"] == 0).expand_as(out)
-    assert largest_difference(out[outside], latent["samples"][outside]) < 2e-5
+    # uni_pc ends at sigma 0.001 in ComfyUI, with or without the switch
+    alone = ksampler(vectorized(load_tiny_wan(10), latent), latent, sampler)
+    limit = 2e-5 + 1.01 * largest_difference(alone[outside], latent["samples"][outside])
+    assert limit < (0.02 if sampler == "uni_pc" else 4e-5)
+    assert largest_difference(out[outside], latent["samples"][outside]) < limit
     assert largest_difference(out, latent["samples"]) > 0.1
 
 
@@ -50,7 +63,9 @@ def test_one_model_on_both_sides_of_the_switch_is_that_model_under_a_mask(load_t
     assert largest_difference(both, one) < 1e-5 * one.abs().max()
 
 
-@pytest.mark.parametrize("sampler", ["euler", "heun", "ddim"])  # samplers that remember nothing of the steps before
+@pytest.mark.parametrize(
+    "sampler", ["euler", "heun", "ddim"]
+)  # samplers that remember nothing of the steps before
 def test_the_same_holds_with_samplers_and_without_pusa(load_tiny_wan, sampler):
     latent, model = masked_latent(FREE), load_tiny_wan(10)
     one = ksampler(model, latent, sampler)
@@ -102,7 +117,9 @@ def test_guidance_of_an_expert_without_a_negative_prompt_is_refused(load_tiny_wa
     """ComfyUI computes 0 + cfg * cond there."""
     latent = video_latent(GIVEN)
     model = vectorized(switch_experts(load_tiny_wan(10), load_tiny_wan(11), 0.875, *cfgs), latent)
-    with pytest.raises(PusaError, match=f"{name} is .*Guider_Basic has no negative prompt to guide away from"):
+    with pytest.raises(
+        PusaError, match=f"{name} is .*Guider_Basic has no negative prompt to guide away from"
+    ):
         basic(model, latent)
 
 

@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 GIVEN = (0.0, 1.0, 1.0, 1.0, 1.0)
 BUILDERS = {
     "Loop Model": lambda pack, model, value: pack["PusaLoopModel"].execute(model, value)[0],
-    "Pusa Frozen Frame Cache": lambda pack, model, value: pack["PusaFrozenFrameCache"].execute(model, value)[0],
+    "Pusa Frozen Frame Cache": lambda pack, model, value: pack["PusaFrozenFrameCache"].execute(model, value)[
+        0
+    ],
     "EasyCache": lambda pack, model, value: composition.easy_cache(model, value),
     "LazyCache": lambda pack, model, value: composition.lazy_cache(model, value),
     "context windows": lambda pack, model, value: composition.context_windows(model, value),
@@ -69,8 +71,20 @@ def test_another_process_gives_the_same_identities(pack, load_tiny_wan, tmp_path
         name: model_identity(behind_a_switch(pack, load_tiny_wan, name, VALUES[name][0])) for name in BUILDERS
     }
     told = tmp_path / "identities"
-    environment = os.environ | {"PUSA_IDENTITIES": str(told), "PYTHONHASHSEED": "12345", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::test_identities_are_told"]
+    environment = os.environ | {
+        "PUSA_IDENTITIES": str(told),
+        "PYTHONHASHSEED": "12345",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"{__file__}::test_identities_are_told",
+    ]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     assert dict(line.split("\t") for line in told.read_text().splitlines()) == found
@@ -80,7 +94,8 @@ def test_identities_are_told(pack, load_tiny_wan, tmp_path):
     """Writes the identities for the test above, which runs this one in a second process."""
     told = Path(os.environ.get("PUSA_IDENTITIES", tmp_path / "identities"))
     lines = [
-        f"{name}\t{model_identity(behind_a_switch(pack, load_tiny_wan, name, VALUES[name][0]))}" for name in BUILDERS
+        f"{name}\t{model_identity(behind_a_switch(pack, load_tiny_wan, name, VALUES[name][0]))}"
+        for name in BUILDERS
     ]
     told.write_text("\n".join(lines) + "\n")
     assert len(set(lines)) == len(BUILDERS)

@@ -85,7 +85,9 @@ if create_multigpu_deepclones:  # 0.33 and later
     def test_a_split_after_the_switch_is_refused(load_tiny_wan, split):
         latent = video_latent(MULTIPLIERS)
         model = vectorized(split(switched(load_tiny_wan)), latent)
-        with pytest.raises(PusaError, match="Connect MultiGPU CFG Split before Wan2.2 MoE Switch, once for each"):
+        with pytest.raises(
+            PusaError, match=r"Connect MultiGPU CFG Split before Wan2\.2 MoE Switch, once for each"
+        ):
             ksampler(model, latent)
 
 
@@ -94,7 +96,9 @@ def test_a_split_after_the_switch_is_refused_by_what_it_leaves_in_a_model(load_t
     latent = video_latent(MULTIPLIERS)
     model = switched(load_tiny_wan).clone()
     model.set_additional_models("multigpu", [load_tiny_wan(10)])
-    with pytest.raises(PusaError, match="Connect MultiGPU CFG Split before Wan2.2 MoE Switch, once for each"):
+    with pytest.raises(
+        PusaError, match=r"Connect MultiGPU CFG Split before Wan2\.2 MoE Switch, once for each"
+    ):
         experts_of(model).low_after(vectorized(model, latent))
 
 

@@ -4,6 +4,7 @@ No patch, wrapper or node of the pack or of ComfyUI takes part; what they do is 
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from torch import Tensor
 from support import tiny_wan
 from support.comfy_runs import CFG, SEED, SHIFT, prompt
 
-STEPS = 6
+STEPS = 4
 MULTIPLIERS = (0.0, 0.0, 0.3, 1.0, 1.0)
 ALPHA = 1.4
 WINDOWS, FUSE = ((0, 1, 2), (2, 3, 4)), (1.0, 2.0, 1.0)
@@ -53,6 +54,7 @@ class Setup:
     batch: int = 1
     hook: bool = False
     stages: tuple[int, ...] = ()  # steps at which a further sampler node takes over
+    steps: int = STEPS
 
     def each(self, **changes: Any) -> "Setup":
         """The same with changes to every expert that a node reaches here: one before the switch, both after it."""
@@ -87,7 +89,9 @@ class Memory:
 class Part:
     """One run of a sampler on one expert."""
 
-    def __init__(self, setup: Setup, side: Side, sigmas: Tensor, clean: Tensor, noise: Tensor, mask: Tensor | None):
+    def __init__(
+        self, setup: Setup, side: Side, sigmas: Tensor, clean: Tensor, noise: Tensor, mask: Tensor | None
+    ):
         self.setup, self.side, self.sigmas = setup, side, sigmas
         self.clean, self.noise, self.mask = clean, noise, mask
         self.multipliers = torch.tensor(side.multipliers)
@@ -136,17 +140,17 @@ class Part:
     def of_text(self, x: Tensor, sigma: Tensor, text: int) -> Tensor:
         """The clean estimate for one prompt, over windows where there are some."""
         if not self.side.windows:
-            return self.of_frames(x, sigma, text, tuple(range(x.shape[2])), 0)
+            return self.of_frames(x, sigma, text, tuple(range(x.shape[2])))
         total, weight = torch.zeros_like(x), torch.zeros(1, 1, x.shape[2], 1, 1)
         for frames in WINDOWS:
             anchor = (frames[0] - 1,) if anchored() and frames[0] > 0 else ()
-            found = self.of_frames(x, sigma, text, anchor + frames, len(anchor))
+            found = self.of_frames(x, sigma, text, anchor + frames)
             fuse = torch.tensor(FUSE)[None, None, :, None, None]
             total[:, :, list(frames)] += fuse * found[:, :, len(anchor) :]
             weight[:, :, list(frames)] += fuse
         return total / weight
 
-    def of_frames(self, x: Tensor, sigma: Tensor, text: int, frames: tuple[int, ...], _: int) -> Tensor:
+    def of_frames(self, x: Tensor, sigma: Tensor, text: int, frames: tuple[int, ...]) -> Tensor:
         places = list(frames)
         x, multipliers = x[:, :, places], self.multipliers[places]
         timesteps = 1000 * sigma.flatten()[:1] * multipliers
@@ -190,7 +194,9 @@ class Part:
             memory.keys_and_values = []
         layers = iter(range(tiny_wan.LAYERS))
 
-        def attend(function: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        def attend(
+            function: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+        ) -> Tensor:
             if key.shape[1] == query.shape[1]:  # self-attention
                 per_frame = key.shape[1] // frames
                 tokens = torch.tensor(frozen).repeat_interleave(per_frame) * per_frame
@@ -226,7 +232,7 @@ def result(setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
     at_boundary = int((sigmas[:-1] >= setup.boundary).sum()) if setup.low else len(sigmas) - 1
     cuts = sorted({0, *setup.stages, at_boundary, len(sigmas) - 1})
     x = None
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in itertools.pairwise(cuts):
         side = setup.high if begin < at_boundary else setup.low
         part = Part(setup, side, sigmas[begin : end + 1], clean, noise, mask)
         if x is None:
@@ -270,6 +276,9 @@ def run_sampler(setup: Setup, part: Part, x: Tensor, seed: int) -> Tensor:
             return part.denoised(x, sigma, model_options)
 
     extra = {"model_options": {}, "seed": seed, "denoise_mask": part.mask}
-    return sampler.sampler_function(
-        Denoiser(), x, part.sigmas.clone(), extra_args=extra, callback=None, disable=True, **sampler.extra_options
+    sigmas = part.sigmas.clone()
+    x = sampler.sampler_function(
+        Denoiser(), x, sigmas, extra_args=extra, callback=None, disable=True, **sampler.extra_options
     )
+    # uni_pc ends at 0.001 and writes that into the sigmas; ComfyUI then takes what the noise is held to leave of the picture
+    return x if sigmas[-1] == part.sigmas[-1] else x / (1 - part.levels(sigmas[-1]))

@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from support import by_hand, composition
-from support.by_hand import MULTIPLIERS, STEPS, Setup, Side
+from support.by_hand import MULTIPLIERS, Setup, Side
 from support.comfy_runs import CFG, SEED, SHIFT, ksampler_in_two_stages, prompt, run_node, video_latent
 
+VECTORIZED = "Apply Vectorized Timesteps"
 HIGH, LOW, BOUNDARY = 10, 11, 0.875
 ALWAYS = 1000.0
 """Threshold with which EasyCache and LazyCache leave out every step that they can: all from the third on."""
+CACHE_STEPS = 6
+"""Steps of a run with one of them, three for each expert."""
 OTHER_MULTIPLIERS = (0.0, 0.2, 0.3, 1.0, 1.0)
 
 
@@ -58,7 +61,9 @@ def features() -> dict[type, Treatment]:
         return video_latent((MULTIPLIERS, OTHER_MULTIPLIERS)[variant])
 
     def lora(workshop: Workshop, model: Any, seed: int) -> Any:
-        return workshop.node("PusaLoraLoader", model=model, lora_name=workshop.lora_file(seed), alpha=by_hand.ALPHA)
+        return workshop.node(
+            "PusaLoraLoader", model=model, lora_name=workshop.lora_file(seed), alpha=by_hand.ALPHA
+        )
 
     def merged(workshop: Workshop, model: Any, variant: int) -> Any:
         workshop.pack["PusaMergeLoras"].hidden = None
@@ -82,7 +87,9 @@ def features() -> dict[type, Treatment]:
             switched,
         ),
         VectorizedTimesteps: (
-            lambda workshop, model, variant: workshop.node("PusaVectorizedTimesteps", model, latent(variant), SHIFT),
+            lambda workshop, model, variant: workshop.node(
+                "PusaVectorizedTimesteps", model, latent(variant), SHIFT
+            ),
             lambda setup, variant: setup.each(multipliers=(MULTIPLIERS, OTHER_MULTIPLIERS)[variant]),
         ),
         FrozenFrameCache: (
@@ -108,12 +115,12 @@ def of_a_model() -> list[Treatment]:
         Treatment(
             "EasyCache",
             lambda _, model, __: step_cache("EasyCacheNode", model),
-            lambda setup, _: setup.each(easy=True),
+            lambda setup, _: replace(setup.each(easy=True), steps=CACHE_STEPS),
         ),
         Treatment(
             "LazyCache",
             lambda _, model, __: step_cache("LazyCacheNode", model),
-            lambda setup, _: setup.each(lazy=True),
+            lambda setup, _: replace(setup.each(lazy=True), steps=CACHE_STEPS),
         ),
         Treatment("torch.compile", lambda _, model, __: composition.compiled(model), lambda setup, _: setup, seen=False),
         Treatment(
@@ -132,14 +139,19 @@ def of_a_run() -> list[Treatment]:
     from comfyui_pusa.nodes.host.samplers import HOLDING
 
     def change(name: str, seen: bool = False, **changes: Any) -> Treatment:
-        return Treatment(name, lambda _, model, __: model, lambda setup, _: replace(setup, **changes), seen, True)
+        return Treatment(
+            name, lambda _, model, __: model, lambda setup, _: replace(setup, **changes), seen, True
+        )
 
     names = [name for name in comfy.samplers.SAMPLER_NAMES if name in HOLDING and name != "euler"]
     names += ["uni_pc", "uni_pc_bh2", "ddim"]
     return [
         *(change(f"sampler {name}", sampler=name) for name in dict.fromkeys(names)),
         *(change(f"sampler {name} (ours)", sampler=name, ours=True) for name in ("euler_ancestral", "lcm")),
-        *(change(f"sampler {name}", sampler=name) for name in ("euler_ancestral", "dpmpp_sde", "euler_cfg_pp")),
+        *(
+            change(f"sampler {name}", sampler=name)
+            for name in ("euler_ancestral", "dpmpp_sde", "euler_cfg_pp")
+        ),
         *(change(name, True, guider=name) for name in ("BasicGuider", "DualCFGGuider", "PerpNegGuider")),
         change("noise mask", True, masked=True),
         change("hook LoRA on the positive prompt", True, hook=True),
@@ -154,9 +166,16 @@ def context_windows(model: Any) -> Any:
 
     from comfy_extras.nodes_context_windows import WanContextWindowsManualNode as Node
 
-    settings = {"context_length": 9, "context_overlap": 4, "context_schedule": "standard_static", "context_stride": 1}
+    settings = {
+        "context_length": 9,
+        "context_overlap": 4,
+        "context_schedule": "standard_static",
+        "context_stride": 1,
+    }
     settings |= {"closed_loop": False, "fuse_method": "pyramid"}
-    if "freenoise" in inspect.signature(Node.execute).parameters:  # else each window's noise is drawn from the first's
+    if (
+        "freenoise" in inspect.signature(Node.execute).parameters
+    ):  # else each window's noise is drawn from the first's
         settings["freenoise"] = False
     return Node.execute(model, **settings)[0]
 
@@ -179,7 +198,11 @@ class Graph:
     def order(self) -> str:
         parts = [treatment.name for treatment, _ in self.chain if not treatment.of_a_run]
         of_run = [treatment.name for treatment, _ in self.chain if treatment.of_a_run]
-        return " > ".join(parts) + (" (on each expert)" if self.on_each else "") + "".join(f" + {one}" for one in of_run)
+        return (
+            " > ".join(parts)
+            + (" (on each expert)" if self.on_each else "")
+            + "".join(f" + {one}" for one in of_run)
+        )
 
     def setup(self, without: Treatment | None = None) -> Setup:
         """The graph in words; without: one treatment left out."""
@@ -196,8 +219,19 @@ class Graph:
             setup = setup.each(multipliers=MULTIPLIERS)
         return setup
 
+    def seen(self) -> list[Treatment]:
+        """Treatments that change the result; of one feature applied twice, one replaces the other or adds to it."""
+        found = [treatment for treatment, _ in self.chain if treatment.seen and treatment.name != VECTORIZED]
+        return list(dict.fromkeys(found))
+
+    def without_frozen_cache(self) -> "Graph":
+        """The graph without the nodes of that name; the treatment that is left is put alone."""
+        return replace(
+            self, chain=tuple(one for one in self.chain if one[0].name != "Pusa Frozen Frame Cache")
+        )
+
     def vectorizes(self, without: Treatment | None = None) -> bool:
-        return any(one.name == "Apply Vectorized Timesteps" and one is not without for one, _ in self.chain)
+        return any(one.name == VECTORIZED and one is not without for one, _ in self.chain)
 
     def model(self, workshop: Workshop) -> Any:
         """The MODEL that comes out of the nodes."""
@@ -221,7 +255,9 @@ class Graph:
             mask[:, :, 1:] = 1
             latent["noise_mask"] = mask
             # a mask keeps what is there, so something is there in every frame
-            latent["samples"] = torch.randn(latent["samples"].shape, generator=torch.Generator().manual_seed(5))
+            latent["samples"] = torch.randn(
+                latent["samples"].shape, generator=torch.Generator().manual_seed(5)
+            )
         return latent
 
 
@@ -252,8 +288,10 @@ def schedule(model: Any, setup: Setup) -> Tensor:
     from comfyui_pusa.pusa_core.schedule import flow_sigmas
 
     if setup.stages:
-        return comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", STEPS)
-    return flow_sigmas(STEPS, SHIFT)
+        return comfy.samplers.calculate_sigmas(
+            model.get_model_object("model_sampling"), "simple", setup.steps
+        )
+    return flow_sigmas(setup.steps, SHIFT)
 
 
 def run(model: Any, setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
@@ -264,7 +302,7 @@ def run(model: Any, setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
     from comfyui_pusa.nodes.host.samplers import build_sampler
 
     if setup.stages:
-        return ksampler_in_two_stages(model, latent, setup.stages[0], steps=STEPS)
+        return ksampler_in_two_stages(model, latent, setup.stages[0], steps=setup.steps)
     if setup.ours:
         sampler = build_sampler(setup.sampler, latent["noise_multipliers"])
     else:
