@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..pusa_core.conditions import FrameCondition, check_video_samples, place
-from ..pusa_core.encoding import ENCODE_MANNERS, SINGLE, encode_keyframe
+from ..pusa_core.encoding import ENCODE_MANNERS, SINGLE, picture_conditions
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import (
     LATENT_FRAME,
@@ -107,7 +106,9 @@ class PusaConditionFrames(io.ComfyNode):
         multipliers = parse_multipliers(noise_multipliers, len(typed))
         frames = [resolve_position(position, samples.shape[2], position_unit) for position in typed]
         fitted = fit_to_latent(images, samples, resize)
-        return io.NodeOutput(placed(latent, picture_conditions(vae, fitted, frames, multipliers, encode)))
+        return io.NodeOutput(
+            placed(latent, picture_conditions(vae.encode, fitted, frames, multipliers, encode))
+        )
 
 
 def checked_samples(vae: Any, latent: dict[str, Any]) -> Tensor:
@@ -115,16 +116,6 @@ def checked_samples(vae: Any, latent: dict[str, Any]) -> Tensor:
     check_wan_vae(vae)
     check_video_samples(latent["samples"], WAN_CHANNELS)
     return latent["samples"]
-
-
-def picture_conditions(
-    vae: Any, pictures: Tensor, frames: Sequence[int], multipliers: Sequence[float], encode: str
-) -> list[FrameCondition]:
-    """One condition a picture. pictures: [N, H, W, 3], at the video's size; frames: N latent frames, >= 0; multipliers: N."""
-    return [
-        FrameCondition(encode_keyframe(vae.encode, picture, frame, encode), frame, multiplier)
-        for picture, frame, multiplier in zip(pictures.split(1), frames, multipliers, strict=True)
-    ]
 
 
 def placed(latent: dict[str, Any], conditions: list[FrameCondition]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .choices import check_choice
+from .conditions import FrameCondition
 from .errors import PusaError
 from .frames import STRIDE, video_length
 
@@ -66,3 +67,13 @@ def _source_position(position: int, available: int, length: int) -> int:
             f"frame and then groups of four). Use {-available} to {available - 1}, or a longer clip."
         )
     return position % available
+
+
+def picture_conditions(
+    encode: Encode, pictures: Tensor, frames: Sequence[int], multipliers: Sequence[float], manner: str
+) -> list[FrameCondition]:
+    """One condition a picture. pictures: [N, H, W, 3], at the video's size; frames: N latent frames, >= 0; multipliers: N."""
+    return [
+        FrameCondition(encode_keyframe(encode, picture, frame, manner), frame, multiplier)
+        for picture, frame, multiplier in zip(torch.split(pictures, 1), frames, multipliers, strict=True)
+    ]

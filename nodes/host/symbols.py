@@ -19,6 +19,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "WanModel": ("comfy.ldm.wan.model:WanModel",),
     "WanAttentionBlock": ("comfy.ldm.wan.model:WanAttentionBlock",),
     "WanSelfAttention": ("comfy.ldm.wan.model:WanSelfAttention",),
+    "modulate": ("comfy.ldm.wan.model:modulate",),  # 0.38 and later
     "apply_rope1": ("comfy.ldm.wan.model:apply_rope1",),
     "optimized_attention": ("comfy.ldm.wan.model:optimized_attention",),
     "attention_pytorch": ("comfy.ldm.modules.attention:attention_pytorch",),
@@ -98,7 +99,7 @@ def require(what: str, names: Iterable[str]) -> None:
 
 def base_class(name: str) -> Any:
     """A class of ComfyUI to derive from; a bare stand-in where it is missing, so that the module still loads."""
-    return __getattr__(name) if name in _places else object
+    return __getattr__(name) if name in _places else type(f"Missing{name}", (), {})
 
 
 def version() -> str:
