@@ -7,13 +7,16 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..pusa_core.bases.spaces import NORMALISED
 from ..pusa_core.clips import EXTEND, TASKS, clip_conditions, plan_clip
 from ..pusa_core.clips.time_stamps import check_rate
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, fit_images
+from . import inputs
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.schema import search_words
+from .host.vaes import encoder_of
 from .host.video import clip_of, comfy_audio, said_of
 
 CLIP_TYPES = [io.Video, io.Image]
@@ -94,6 +97,7 @@ class PusaConditionVideo(io.ComfyNode):
                     optional=True,
                     tooltip="On: latent frame i of the clip always becomes latent frame i of the video, as in the authors' script, so extend goes on after the clip's FIRST frames.",
                 ),
+                inputs.latent_space(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -118,20 +122,22 @@ class PusaConditionVideo(io.ComfyNode):
         fps: float = 16.0,
         frame_rate: float = 16.0,
         reference_semantics: bool = False,
+        latent_space: str = NORMALISED,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         plan = plan_clip(
-            task, samples.shape[2], context_frames, positions, source_positions, reference_semantics
+            task, samples.shape[2], context_frames, positions, source_positions, reference_semantics, base
         )
         multipliers = parse_multipliers(noise_multipliers, len(plan.positions))
         clip = clip_of(video, frame_rate)
         conditions = clip_conditions(
-            vae.encode,
+            encoder_of(vae, latent_space),
             lambda pictures: fit_to_latent(pictures, samples, resize),
             clip,
             plan,
             multipliers,
             reading_rate(fps),
+            base,
         )
         return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
 

@@ -13,6 +13,7 @@ from ..pusa_core.images import CROP, RESIZES, check_images
 from ..pusa_core.keyframes import EVEN, SPACINGS, keyframe_positions
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.schema import search_words
+from .host.vaes import encoder_of
 
 
 class PusaKeyframes(io.ComfyNode):
@@ -93,11 +94,11 @@ class PusaKeyframes(io.ComfyNode):
         encode: str = IN_SEQUENCE,
         fps: float = 16.0,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         check_images(images)
-        frames = keyframe_positions(len(images), samples.shape[2], spacing, times, fps)
+        frames = keyframe_positions(len(images), samples.shape[2], spacing, times, fps, base)
         multipliers = parse_multipliers(noise_multipliers, len(images))
         fitted = fit_to_latent(images, samples, resize)
         return io.NodeOutput(
-            placed(latent, picture_conditions(vae.encode, fitted, frames, multipliers, encode))
+            placed(latent, picture_conditions(encoder_of(vae), fitted, frames, multipliers, encode, base))
         )

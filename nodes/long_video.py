@@ -100,5 +100,5 @@ class PusaLongVideo(io.ComfyNode):
         request = LongVideoRequest(*given, **named)
         made = make_long_video(request, video_metadata(cls.hidden))
         shown = ui.PreviewVideo([ui.SavedResult(made.path.name, made.subfolder, io.FolderType.output)])
-        told = ui.PreviewText(told_of_windows(made.multipliers, *graph_around(cls.hidden)))
+        told = ui.PreviewText(told_of_windows(made.multipliers, *graph_around(cls.hidden), made.base))
         return io.NodeOutput(video_of_file(made.path), made.report, ui={**shown.as_dict(), **told.as_dict()})

@@ -25,6 +25,7 @@ from .clips import (
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.roll import roll_latents
 from .host.schema import search_words
+from .host.vaes import decoder_of, encoder_of
 from .host.video import clip_of
 
 ROLLED, STILL_ENDS = LOOP_LATENTS = ("rolled", "still at both ends")
@@ -105,11 +106,11 @@ class PusaLoopConditions(io.ComfyNode):
         fps: float = 16.0,
         frame_rate: float = 16.0,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         clip = clip_of(video, frame_rate)
         conditions = loop_conditions(
             kind,
-            vae.encode,
+            encoder_of(vae),
             lambda pictures: fit_to_latent(pictures, samples, resize),
             clip,
             samples.shape[2],
@@ -118,6 +119,7 @@ class PusaLoopConditions(io.ComfyNode):
             manner=encode,
             rate=reading_rate(fps),
             pictures=len(video) if isinstance(video, Tensor) else None,
+            base=base,
         )
         return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
 
@@ -181,8 +183,11 @@ class PusaLoopDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae: Any, samples: dict[str, Any], kind: str = ROLLED) -> io.NodeOutput:
-        latents = checked_samples(vae, samples)
+        latents, base = checked_samples(vae, samples)
         check_choice("kind", kind, LOOP_LATENTS)
+        from_vae = decoder_of(vae)
         decode = decode_loop if kind == ROLLED else decode_still_loop
-        videos = [decode(lambda one: vae.decode(one).flatten(0, 1), latent) for latent in latents.split(1)]
+        videos = [
+            decode(lambda one: from_vae(one).flatten(0, 1), latent, base) for latent in latents.split(1)
+        ]
         return io.NodeOutput(torch.cat(videos))

@@ -49,6 +49,6 @@ class PusaSchedulePlot(io.ComfyNode):
     @classmethod
     def execute(cls, sigmas: Tensor, latent: dict[str, Any], boundary: float = BOUNDARY_T2V) -> io.NodeOutput:
         samples = latent["samples"]
-        check_video_samples(samples)
+        base = check_video_samples(samples)
         multipliers = frame_multipliers(latent.get("noise_multipliers"), samples.shape[2])
-        return io.NodeOutput(plot_schedule(sigmas, multipliers, boundary))
+        return io.NodeOutput(plot_schedule(sigmas, multipliers, boundary, base))
