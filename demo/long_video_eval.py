@@ -31,9 +31,9 @@ from torch import Tensor
 
 from ..nodes.long_video import NO_MATCH, PusaLongVideo
 from ..pusa_core.bases import WAN
+from ..pusa_core.charts import Series, line_chart
 from ..pusa_core.colour import MEAN_AND_STD, MONGE_KANTOROVICH, delta_e, lab_to_rgb, rgb_to_lab
 from ..pusa_core.long_video import PROMPT_START, plan_windows
-from .charts import Series, line_chart
 from .contact_sheet import Row, contact_sheet
 from .data import BACKGROUNDS, COLOURS, FRAMES_PER_SECOND, HELD_OUT_SEED, SIZE, Scene, scenes, text_embedding
 from .report import DOCS, table, write_section

@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
 from pusa_core import clips, experts, frames, keyframes, merged_files, node_names, schedule  # noqa: E402
 from pusa_core.bases import BASES, Base  # noqa: E402
-from pusa_core.graph import models, settings  # noqa: E402
+from pusa_core.graph import latents, models, settings  # noqa: E402
 from pusa_core.lora import experts as lora_experts  # noqa: E402
 
 FILE = ROOT / "js" / "generated_facts.js"
@@ -59,6 +59,9 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("WAN22_PATTERN", lora_experts.WAN22_PATTERN, "What a file name says that is for Wan2.2."),
         ("MERGED_FOLDER", merged_files.SUBFOLDER, "Folder of the files that Merge LoRAs writes."),
         ("NO_VIDEO", settings.NO_VIDEO, "Nodes whose rate is not that of a video that plays."),
+        ("LATENT_INPUT", latents.LATENT_INPUT, "Inputs that a latent comes through."),
+        ("DROPPING", sorted(latents.DROPPING), "ComfyUI's nodes that make a new latent and take over the samples alone."),
+        ("KEPT_INPUTS", latents.KEPT_INPUTS, "Of a node that joins latents, the input whose multipliers stay."),
         ("SAMPLING_PATCH", models.SAMPLING_PATCH, "Nodes that replace a model's sampling."),
     ]  # fmt: skip
 

@@ -82,7 +82,7 @@ export const WAN21 = "wan2.1";
 export const AUTO = "auto";
 
 /** What a file name says that is for an expert. */
-export const EXPERT_NAME_PATTERNS = { high_noise: /(?<![a-z])high(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def|motion|v?ram|dynamic)(?![a-z])))/i, low_noise: /(?<![a-z])low(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def|motion|v?ram|dynamic)(?![a-z])))/i };
+export const EXPERT_NAME_PATTERNS = { high_noise: /(?<![a-z])high(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def(?:inition)?|motion|v?ram|mem(?:ory)?|dynamic|ranks?|dims?|alpha|lr|cfg|steps?|strength|weight|scale|contrast|light(?:ing)?|key|angle|shot|speed|poly|budget|bit(?:rate)?|precision|fidelity|freq(?:uency)?|saturation|exposure|heels?|school|fashion|fantasy|pass)(?![a-z])))/i, low_noise: /(?<![a-z])low(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def(?:inition)?|motion|v?ram|mem(?:ory)?|dynamic|ranks?|dims?|alpha|lr|cfg|steps?|strength|weight|scale|contrast|light(?:ing)?|key|angle|shot|speed|poly|budget|bit(?:rate)?|precision|fidelity|freq(?:uency)?|saturation|exposure|heels?|school|fashion|fantasy|pass)(?![a-z])))/i };
 
 /** What a file name says that is for Wan2.1. */
 export const WAN21_PATTERN = /wan[ _.-]?2[ _.-]?1|(?<![a-z])pusa[ _-]?v1(?:\.[a-z]+)?$/i;
@@ -95,6 +95,15 @@ export const MERGED_FOLDER = "pusa_merged";
 
 /** Nodes whose rate is not that of a video that plays. */
 export const NO_VIDEO = /animated|webp|png|gif|image|load|^Pusa/i;
+
+/** Inputs that a latent comes through. */
+export const LATENT_INPUT = /latent|samples|^(destination|source|inputs\.input\d+)$/i;
+
+/** ComfyUI's nodes that make a new latent and take over the samples alone. */
+export const DROPPING = ["HunyuanRefinerLatent", "HunyuanVideo15LatentUpscaleWithModel", "RebatchLatents"];
+
+/** Of a node that joins latents, the input whose multipliers stay. */
+export const KEPT_INPUTS = ["samples_to", "destination", "samples1", "latents.latent0", "inputs.input0", "latent1", "latents1"];
 
 /** Nodes that replace a model's sampling. */
 export const SAMPLING_PATCH = /^ModelSampling|^ModelShift|SamplingShift|^PusaVectorizedTimesteps$/i;

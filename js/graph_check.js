@@ -1,6 +1,7 @@
 // What can be told of a graph from its nodes' settings alone, before anything runs.
 import { WAN, baseOfGraph } from "./bases.js";
 import { FRAME_AWARE, INJECTORS, LIGHTX2V_LOADER, LONG_VIDEO, MERGED_FOLDER, NO_VIDEO, PUSA_LOADER, SAMPLING_PATCH, SWITCH } from "./generated_facts.js";
+import { carriedInto } from "./lost_frames.js";
 import { classOf, sourceOf, valueOf } from "./wires.js";
 
 /** @typedef {import("./wires.js").Node} Node */
@@ -31,6 +32,7 @@ export function checkGraph(nodes) {
     found.push("Frames are given, but there is no Pusa LoRA Loader between the model and the sampler.");
   }
   for (const node of active) found.push(...settings(node, base), ...experts(node));
+  for (const node of active.filter(samples)) found.push(...lost(node));
   for (const node of active.filter((each) => FRAME_AWARE.includes(classOf(each)))) found.push(...overridden(node));
   if (has([LIGHTX2V_LOADER])) {
     const cfg = Math.max(0, ...active.map((node) => number(node, "cfg") ?? 0));
@@ -75,6 +77,25 @@ function mayHoldLora(node) {
   const file = valueOf(node, "unet_name");
   if (typeof file === "string" && file.split(/[\\/]/).slice(0, -1).includes(MERGED_FOLDER)) return true;
   return !classOf(node).startsWith("Pusa") && LORA_LOADER.test(classOf(node));
+}
+
+/**
+ * Whether a node samples the latent it gets.
+ * @param {Node} node
+ */
+function samples(node) {
+  return /Sampler/.test(classOf(node)) && !classOf(node).endsWith("SamplerSelect");
+}
+
+/**
+ * Given frames whose multipliers some node before a sampler loses.
+ * @param {Node} node
+ * @returns {string[]}
+ */
+function lost(node) {
+  return carriedInto(node).lost.map(
+    ([injector, loser]) => `The frames given by ${named(injector)} are lost in ${named(loser)}, which hands on no noise multipliers for them: put the injector after it.`,
+  );
 }
 
 /**

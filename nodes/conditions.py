@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -11,7 +10,7 @@ from torch import Tensor
 from ..pusa_core.bases import Base, base_of_channels
 from ..pusa_core.bases.spaces import NORMALISED
 from ..pusa_core.conditions import FrameCondition, check_video_samples, place
-from ..pusa_core.encoding import ENCODE_MANNERS, SINGLE, encode_keyframe
+from ..pusa_core.encoding import ENCODE_MANNERS, SINGLE, picture_conditions
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import (
     LATENT_FRAME,
@@ -113,7 +112,8 @@ class PusaConditionFrames(io.ComfyNode):
         multipliers = parse_multipliers(noise_multipliers, len(typed))
         frames = [resolve_position(position, samples.shape[2], position_unit, base) for position in typed]
         fitted = fit_to_latent(images, samples, resize)
-        conditions = picture_conditions(vae, fitted, frames, multipliers, encode, latent_space)
+        encoder = encoder_of(vae, latent_space)
+        conditions = picture_conditions(encoder, fitted, frames, multipliers, encode, base)
         return io.NodeOutput(placed(latent, conditions))
 
 
@@ -122,22 +122,6 @@ def checked_samples(vae: Any, latent: dict[str, Any]) -> tuple[Tensor, Base]:
     base = base_of_vae(vae)
     check_video_samples(latent["samples"], base)
     return latent["samples"], base
-
-
-def picture_conditions(
-    vae: Any,
-    pictures: Tensor,
-    frames: Sequence[int],
-    multipliers: Sequence[float],
-    encode: str,
-    latent_space: str = NORMALISED,
-) -> list[FrameCondition]:
-    """One condition a picture. pictures: [N, H, W, 3], at the video's size; frames: N latent frames, >= 0; multipliers: N."""
-    base, encoder = base_of_vae(vae), encoder_of(vae, latent_space)
-    return [
-        FrameCondition(encode_keyframe(encoder, picture, frame, encode, base), frame, multiplier)
-        for picture, frame, multiplier in zip(pictures.split(1), frames, multipliers, strict=True)
-    ]
 
 
 def placed(latent: dict[str, Any], conditions: list[FrameCondition]) -> dict[str, Any]:

@@ -12,14 +12,17 @@ from ..pusa_core.clips.writing import count_frames
 from ..pusa_core.errors import PusaError
 from ..pusa_core.folders import (
     REPORT,
+    Attempts,
     FolderItem,
     ItemSettings,
     add_to_report,
     folder_inside,
     load_picture,
+    next_items,
     pending,
     read_folder,
     report_row,
+    unfinished_result,
 )
 from .host import folders
 from .host.graph import blocked
@@ -65,6 +68,7 @@ class PusaFolder(io.ComfyNode):
                 ItemType.Output(display_name="item", is_output_list=True, tooltip="To Save Folder Item."),
                 io.String.Output(display_name="status", tooltip="What is taken and how many are left."),
             ],
+            hidden=[io.Hidden.prompt],
         )  # fmt: skip
 
     @classmethod
@@ -86,7 +90,11 @@ class PusaFolder(io.ComfyNode):
             read_folder(folders.input_folder(), folder, output_folder, ItemSettings()),
             folders.output_folder(),
         )
-        return [(item.name, item.prompt, str(item.settings), item.picture.stat().st_mtime) for item in items]
+        tried = _attempts(output_folder).of(items)
+        return [
+            (item.name, item.prompt, str(item.settings), item.picture.stat().st_mtime, tried[item.name])
+            for item in items
+        ]
 
     @classmethod
     def execute(
@@ -110,7 +118,10 @@ class PusaFolder(io.ComfyNode):
             )
             nothing = [blocked()] * 9  # nothing after this node runs, without an error
             return io.NodeOutput(*nothing, status, ui=ui.PreviewText(status))
-        taken = waiting[: items_per_run or len(waiting)]
+        attempts = _attempts(output_folder)
+        taken = next_items(waiting, attempts.of(waiting), items_per_run)
+        if _saves(cls.hidden):
+            attempts.begin(taken, waiting)
         status = f"{', '.join(item.name for item in taken)}: then {len(waiting) - len(taken)} of {len(items)} items are left."
         chosen = [item.settings for item in taken]
         return io.NodeOutput(
@@ -151,13 +162,24 @@ class PusaFolderSave(io.ComfyNode):
     def execute(cls, video: Any, item: FolderItem) -> io.NodeOutput:
         result = item.result(folders.output_folder())
         result.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = result.with_name(f"{item.name}.unfinished.mp4")
+        unfinished = unfinished_result(result)
         video.save_to(str(unfinished), metadata=video_metadata(cls.hidden) or None)
         os.replace(unfinished, result)
         frames, rate = count_frames(result)
-        add_to_report(result.parent / REPORT, report_row(item, frames, float(frames / rate)))
+        _attempts(item.output_folder).finish(item.name)
+        said = add_to_report(result.parent / REPORT, report_row(item, frames, float(frames / rate)))
         saved = ui.SavedResult(result.name, Path(item.output_folder).as_posix(), io.FolderType.output)
+        shown = ui.PreviewVideo([saved]).as_dict() | ({"text": (said,)} if said else {})
         return io.NodeOutput(
-            result.relative_to(os.path.realpath(folders.output_folder())).as_posix(),
-            ui=ui.PreviewVideo([saved]),
+            result.relative_to(os.path.realpath(folders.output_folder())).as_posix(), ui=shown
         )
+
+
+def _attempts(output_folder: str) -> Attempts:
+    return Attempts(folder_inside(folders.output_folder(), output_folder, "output_folder"))
+
+
+def _saves(hidden: Any) -> bool:
+    """Whether the running graph saves what it makes: without it no item is ever finished, and none has failed."""
+    prompt = getattr(hidden, "prompt", None) or {}
+    return any(node.get("class_type") == "PusaFolderSave" for node in prompt.values())

@@ -7,13 +7,14 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE
+from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, picture_conditions
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, check_images
 from ..pusa_core.keyframes import EVEN, SPACINGS, keyframe_positions
 from . import inputs
-from .conditions import checked_samples, fit_to_latent, picture_conditions, placed
+from .conditions import checked_samples, fit_to_latent, placed
 from .host.schema import search_words
+from .host.vaes import encoder_of
 
 
 class PusaKeyframes(io.ComfyNode):
@@ -99,4 +100,6 @@ class PusaKeyframes(io.ComfyNode):
         frames = keyframe_positions(len(images), samples.shape[2], spacing, times, fps, base)
         multipliers = parse_multipliers(noise_multipliers, len(images))
         fitted = fit_to_latent(images, samples, resize)
-        return io.NodeOutput(placed(latent, picture_conditions(vae, fitted, frames, multipliers, encode)))
+        return io.NodeOutput(
+            placed(latent, picture_conditions(encoder_of(vae), fitted, frames, multipliers, encode, base))
+        )

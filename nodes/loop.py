@@ -9,12 +9,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..pusa_core.choices import check_choice
-from ..pusa_core.clips import transition_conditions
 from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE
-from ..pusa_core.errors import PusaError
-from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES
-from ..pusa_core.loop import decode_loop, decode_still_loop, still_positions
+from ..pusa_core.loop import LOOPS, STILL, decode_loop, decode_still_loop, loop_conditions
 from . import inputs
 from .clips import (
     CLIP_TYPES,
@@ -26,13 +23,12 @@ from .clips import (
     reading_rate,
     said_of,
 )
-from .conditions import checked_samples, fit_to_latent, picture_conditions, placed
+from .conditions import checked_samples, fit_to_latent, placed
 from .host.roll import roll_latents
 from .host.schema import search_words
 from .host.vaes import decoder_of, encoder_of
 from .host.video import clip_of
 
-STILL, CLIP = LOOPS = ("still", "clip")
 ROLLED, STILL_ENDS = LOOP_LATENTS = ("rolled", "still at both ends")
 
 
@@ -112,27 +108,20 @@ class PusaLoopConditions(io.ComfyNode):
         frame_rate: float = 16.0,
     ) -> io.NodeOutput:
         samples, base = checked_samples(vae, latent)
-        check_choice("kind", kind, LOOPS)
         clip = clip_of(video, frame_rate)
-        rate = reading_rate(fps)
-
-        def fit(pictures: Tensor) -> Tensor:
-            return fit_to_latent(pictures, samples, resize)
-
-        frames = samples.shape[2]
-        if kind == CLIP:
-            conditions = transition_conditions(
-                encoder_of(vae), fit, clip, clip, frames, context_frames, noise_multipliers, rate, base=base
-            )
-            return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
-        if isinstance(video, Tensor) and len(video) != 1:
-            raise PusaError(
-                f"{len(video)} pictures came in for a still loop. Give one picture, or choose clip as the kind."
-            )
-        positions = still_positions(frames, base)
-        both_ends = fit(clip.head(1, None)).expand(2, -1, -1, -1)
-        multipliers = parse_multipliers(noise_multipliers, 2)
-        conditions = picture_conditions(vae, both_ends, positions, multipliers, encode)
+        conditions = loop_conditions(
+            kind,
+            encoder_of(vae),
+            lambda pictures: fit_to_latent(pictures, samples, resize),
+            clip,
+            samples.shape[2],
+            context_frames=context_frames,
+            noise_multipliers=noise_multipliers,
+            manner=encode,
+            rate=reading_rate(fps),
+            pictures=len(video) if isinstance(video, Tensor) else None,
+            base=base,
+        )
         return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .bases import WAN, Base
 from .choices import check_choice
+from .conditions import FrameCondition
 from .errors import PusaError
 
 Encode = Callable[[Tensor], Tensor]
@@ -74,3 +75,18 @@ def _source_position(position: int, available: int, length: int, base: Base) -> 
             f"frame and then groups of {base.groups}). Use {-available} to {available - 1}, or a longer clip."
         )
     return position % available
+
+
+def picture_conditions(
+    encode: Encode,
+    pictures: Tensor,
+    frames: Sequence[int],
+    multipliers: Sequence[float],
+    manner: str,
+    base: Base = WAN,
+) -> list[FrameCondition]:
+    """One condition a picture. pictures: [N, H, W, 3], at the video's size; frames: N latent frames, >= 0; multipliers: N."""
+    return [
+        FrameCondition(encode_keyframe(encode, picture, frame, manner, base), frame, multiplier)
+        for picture, frame, multiplier in zip(torch.split(pictures, 1), frames, multipliers, strict=True)
+    ]

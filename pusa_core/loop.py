@@ -1,17 +1,27 @@
-"""Videos without a beginning: latents rolled along time, and decoded across their seam."""
+"""Videos without a beginning: what is given at both ends, latents rolled along time, and decoded across their seam."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from .bases import WAN, Base
+from .choices import check_choice
+from .clips import transition_conditions
+from .clips.planning import Fit
+from .clips.time_stamps import Clip
+from .conditions import FrameCondition
+from .encoding import Encode, picture_conditions
 from .errors import PusaError
+from .frames import parse_multipliers
 
 Decode = Callable[[Tensor], Tensor]
 """The VAE: latent [1, C, F, h, w] -> pictures [N, H, W, 3], 0 to 1."""
+
+STILL, CLIP = LOOPS = ("still", "clip")
 
 WRAP = 4
 """Latent frames of the loop's end that are decoded again before its start, so that the causal VAE comes from there."""
@@ -24,6 +34,40 @@ def still_positions(latent_frames: int, base: Base = WAN) -> tuple[int, int]:
             f"A still loop needs something between its ends; {latent_frames} latent frames leave nothing. Use a length of {base.video_length(3)} or more."
         )
     return 0, latent_frames - 1
+
+
+def loop_conditions(
+    kind: str,
+    encode: Encode,
+    fit: Fit,
+    clip: Clip,
+    latent_frames: int,
+    *,
+    context_frames: int,
+    noise_multipliers: str,
+    manner: str,
+    rate: Fraction | None,
+    pictures: int | None = None,
+    base: Base = WAN,
+) -> list[FrameCondition]:
+    """Conditions of a video that returns: for STILL one picture at both ends, for CLIP the clip's end first and its start last.
+
+    latent_frames: F; context_frames: of CLIP, see transition_conditions; manner: of STILL, see picture_conditions; pictures: how many
+    came in where they are no video.
+    """
+    check_choice("kind", kind, LOOPS)
+    if kind == CLIP:
+        return transition_conditions(
+            encode, fit, clip, clip, latent_frames, context_frames, noise_multipliers, rate, base=base
+        )
+    if pictures not in (None, 1):
+        raise PusaError(
+            f"{pictures} pictures came in for a still loop. Give one picture, or choose clip as the kind."
+        )
+    positions = still_positions(latent_frames, base)
+    both_ends = fit(clip.head(1, None)).expand(2, -1, -1, -1)
+    multipliers = parse_multipliers(noise_multipliers, 2)
+    return picture_conditions(encode, both_ends, positions, multipliers, manner, base)
 
 
 def rolled_order(latent_frames: int, step: Tensor, roll_per_step: int) -> Tensor:

@@ -888,8 +888,54 @@ def build(task: Task, family: Family) -> Graph:
     return graph
 
 
+def training_data() -> Graph:
+    """Caches a folder of clips for training, with your text encoder and VAE, and writes the training's settings."""
+    graph = Graph("Pusa cache a folder for training (Wan2.1)")
+    with graph.group("Text encoder and VAE", 0, "#8A8"):
+        clip = graph.add("CLIPLoader", clip_name=files.UMT5, type="wan")
+        vae = graph.add("VAELoader", vae_name=files.WAN_VAE)
+    with graph.group("Clips", 1):
+        source = graph.add("PusaTrainingFolder", folder="training", dataset="my_clips")
+        caption = graph.add("CLIPTextEncode", title="Caption", clip=clip, text=source.out("caption"))
+        empty = graph.add("CLIPTextEncode", title="No caption", clip=clip, text="")
+    with graph.group("Cache files", 2):
+        graph.add(
+            "PusaTrainingClip",
+            vae=vae,
+            positive=caption,
+            video=source,
+            name=source.out("name"),
+            prompt=source.out("caption"),
+            dataset="my_clips",
+            base="wan2.1-14b",
+            empty=empty,
+        )
+    with graph.group("Training", 3):
+        graph.add(
+            "PusaTrainingConfig",
+            after_generate="fixed",
+            datasets="my_clips",
+            model_name=files.WAN21_T2V,
+            base="wan2.1-14b",
+        )
+    steps = (
+        "Make a folder **training** in ComfyUI's `input` folder with videos and, for each, a text file of the same name that says what it "
+        "shows: `cat.mp4` and `cat.txt`. 20 clips are a start.",
+        "Queue. Clips that are cached already are skipped; queue again until none is left.",
+        "**width**, **height**, **lengths** of Training Clip: 832 x 480 x 81 is what the authors trained on. `python -m pusa_core.training plan` "
+        "says what fits your card.",
+        "Training Config shows the command. Close ComfyUI, which holds the card's memory, and run it in a terminal; docs/TRAINING.md has the rest.",
+    )
+    does = " ".join((training_data.__doc__ or "").split())
+    note = "\n".join([does, "", *(f"{number}. {step}" for number, step in enumerate(steps, 1))])
+    graph.note("How to use this workflow", note)
+    graph.note("Files", files_note(graph))
+    return graph
+
+
 def all_workflows() -> Iterator[Graph]:
     """Every workflow that ships."""
     for task in TASKS:
         for family in task.families:
             yield build(task, family)
+    yield training_data()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +17,20 @@ from .models import require_wan_forward
 class RolledLatents:
     """DIFFUSION_MODEL wrapper: the model sees latent and per-frame timesteps rolled, and its velocity is rolled back.
 
-    The sampler's own state stays where it is, so any sampler, cache or preview works on it unchanged. Tensor operations only: this
-    runs inside the compiled region of TorchCompileModel.
+    The sampler's own state stays where it is, so any sampler, cache or preview works on it unchanged. That holds for the wrappers of
+    others too: EasyCache adds what it kept of an earlier step, so it must not see the latent rolled, wherever its node stands. Tensor
+    operations only: this runs inside the compiled region of TorchCompileModel.
     """
 
     def __init__(self, roll_per_step: int):
         self.roll_per_step = roll_per_step
 
-    def __call__(
-        self, executor: Callable[..., Tensor], x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any
-    ) -> Tensor:
+    def __call__(self, executor: Any, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if inner := executor.wrappers[executor.idx + 1 :]:
+            innermost = type(executor).new_class_executor(
+                executor.original, executor.class_obj, [*inner, self]
+            )
+            return innermost.execute(x, timestep, *args, **kwargs)
         options = next(
             (value for value in reversed(args) if isinstance(value, dict)),
             kwargs.get("transformer_options") or {},

@@ -22,6 +22,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "WanModel": ("comfy.ldm.wan.model:WanModel",),
     "WanAttentionBlock": ("comfy.ldm.wan.model:WanAttentionBlock",),
     "WanSelfAttention": ("comfy.ldm.wan.model:WanSelfAttention",),
+    "modulate": ("comfy.ldm.wan.model:modulate",),  # 0.38 and later
     "rms_norm": ("comfy.ldm.common_dit:rms_norm",),
     "apply_rope1": ("comfy.ldm.wan.model:apply_rope1",),
     "optimized_attention": ("comfy.ldm.wan.model:optimized_attention",),
@@ -51,6 +52,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "WeightAdapterBase": ("comfy.weight_adapter:WeightAdapterBase", "comfy.weight_adapter.base:WeightAdapterBase"),
     "calculate_weight": ("comfy.lora:calculate_weight",),
     "stochastic_rounding": ("comfy.float:stochastic_rounding",),
+    "lora_compute_dtype": ("comfy.model_management:lora_compute_dtype",),
     "string_to_seed": ("comfy.utils:string_to_seed", "comfy.model_patcher:string_to_seed"),
     "load_diffusion_model": ("comfy.sd:load_diffusion_model",),
     "load_diffusion_model_state_dict": ("comfy.sd:load_diffusion_model_state_dict",),
@@ -101,7 +103,7 @@ def require(what: str, names: Iterable[str]) -> None:
 
 def base_class(name: str) -> Any:
     """A class of ComfyUI to derive from; a bare stand-in where it is missing, so that the module still loads."""
-    return __getattr__(name) if name in _places else object
+    return __getattr__(name) if name in _places else type(f"Missing{name}", (), {})
 
 
 def version() -> str:

@@ -28,7 +28,7 @@ from .features import Aspect, Feature, Hooks, apply, feature_of
 from .forward import TOKENS_PER_FRAME, tokens_per_frame
 from .models import require_base
 from .samplers import check_sampler, runs_one_callback_per_step
-from .step_caches import CACHE, measure_moving_frames
+from .step_caches import measure_moving_frames
 from .windows import frames_of_call
 
 _frames: ContextVar[list[int] | None] = ContextVar("pusa_frames_of_call", default=None)
@@ -77,6 +77,10 @@ class PerFrameModelSampling(FlowModelSampling):
         super().__init__(model_config, shift)
         self.multipliers = multipliers
 
+    def calculate_input(self, sigma: Tensor, noise: Tensor) -> Tensor:
+        """What the model is given: a copy, since EasyCache adds its difference into it, and x is needed afterwards."""
+        return super().calculate_input(sigma, noise).clone()
+
     def noise_scaling(
         self, sigma: Tensor, noise: Tensor, latent_image: Tensor, max_denoise: bool = False
     ) -> Tensor:
@@ -118,11 +122,9 @@ class PerFrameDenoised:
         frames = frames_of_call(options)
         options[TOKENS_PER_FRAME] = tokens_per_frame(*x.shape[-2:])
         measure_moving_frames(options, self.multipliers.values)
-        # EasyCache adds its difference into the latent it is given
-        given = x.clone() if CACHE in options else x
         token = _frames.set(frames)
         try:
-            denoised = executor(given, *args, **kwargs)
+            denoised = executor(x, *args, **kwargs)
         except RuntimeError as error:
             sentence = _against_scalar_forward(error, executor.class_obj.diffusion_model)
             if sentence is None:

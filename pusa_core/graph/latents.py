@@ -21,13 +21,21 @@ from .prompt import (
     source_of,
 )
 
-LATENT_INPUT = re.compile(r"latent|samples|^(destination|source)$", re.IGNORECASE)
+LATENT_INPUT = re.compile(r"latent|samples|^(destination|source|inputs\.input\d+)$", re.IGNORECASE)
 """Inputs that a LATENT comes through; a prompt has names and no types. VAE Encode has none, so pictures end the way back."""
 
 DROPPING = frozenset({"RebatchLatents", "HunyuanVideo15LatentUpscaleWithModel", "HunyuanRefinerLatent"})
 """ComfyUI's nodes that make a new latent and take over the samples alone."""
 
-KEPT_INPUTS = ("samples_to", "destination", "samples1", "latent1", "latents1")
+KEPT_INPUTS = (
+    "samples_to",
+    "destination",
+    "samples1",
+    "latents.latent0",
+    "inputs.input0",
+    "latent1",
+    "latents1",
+)
 """Of a node that joins latents, the one whose multipliers stay: ComfyUI copies it and writes the other's samples into it."""
 
 

@@ -108,7 +108,9 @@ class SafetensorsFile:
     stamp: FileStamp
     metadata: Mapping[str, str] = field(repr=False)
     tensors: Mapping[str, TensorInfo] = field(repr=False)
-    places: Mapping[str, tuple[str, int, int]] = field(repr=False)  # the format's name of the type, first byte, end
+    places: Mapping[str, tuple[str, int, int]] = field(
+        repr=False
+    )  # the format's name of the type, first byte, end
 
     def read(self, key: str) -> Tensor:
         """The tensor under `key`, in memory of its own."""
@@ -116,11 +118,13 @@ class SafetensorsFile:
         kind, start, end = self.places[key]
         dtype = SAFETENSORS_DTYPES.get(kind) or INTEGERS.get(kind)
         if dtype is None:
-            raise PusaError(f"{_name(self)} stores {shorten(key)} as {kind}, which no LoRA does. Use a file in bf16 or fp16.")
+            raise PusaError(
+                f"{_name(self)} stores {shorten(key)} as {kind}, which no LoRA does. Use a file in bf16 or fp16."
+            )
         data = torch.empty(end - start, dtype=torch.uint8)
         with open(self.path, "rb", buffering=0) as file:
             file.seek(start)
-            if _fill(file, memoryview(data.numpy())) < end - start:
+            if _fill(file, data.numpy().data) < end - start:
                 raise PusaError(changed_text(self.path))
         return data.view(dtype).reshape(self.tensors[key].shape)
 
@@ -252,7 +256,9 @@ def _open_safetensors(path: str) -> SafetensorsFile:
         )
     _require_key_count(name, header.count(b'"data_offsets"'))  # counted before they are read
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:  # the format's own check of the whole table
+        with safe_open(
+            path, framework="pt", device="cpu"
+        ) as file:  # the format's own check of the whole table
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise PusaError(

@@ -135,6 +135,7 @@ NAMED = re.compile(
     r"\bSTRIDE\b|\bPATCH_PIXELS\b|\bWAN_FPS\b|\bWAN_CHANNELS\b|(?<![\w.])% 4\b|(?<![\w.])// 4\b|\* 4 [-+] [13]\b|\b4 \* \w+ [-+] [13]\b|// 8\b|/ 8\b"
 )
 ELSEWHERE = {
+    "pusa_core/safetensors_stream.py",  # eight bytes of a header
     "pusa_core/wan_dit.py",  # a DiT of its own for comparisons and training, with Wan's patches
 }
 

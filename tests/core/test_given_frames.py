@@ -267,6 +267,22 @@ def test_text_to_video_is_said_and_nothing_else():
     assert told({"samples": torch.zeros(1, 16, 5, 2, 2)}, sampler_on("empty"), "s") == FREE
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("LatentBatch", ("samples1", "samples2")),
+        ("LatentComposite", ("samples_to", "samples_from")),
+        ("BatchLatentsNode", ("latents.latent0", "latents.latent1")),
+        ("BatchImagesMasksLatentsNode", ("inputs.input0", "inputs.input1")),
+    ],
+)
+def test_of_latents_that_are_joined_the_first_ones_multipliers_stay(kind, names):
+    joined = node(kind, **dict(zip(names, (["inj", 0], ["inj2", 0]), strict=True)))
+    carried = carried_into(sampler_on("j", **JOINED, j=joined), "s")
+    assert carried.injectors == {"inj"}
+    assert carried.lost == (("inj2", "j"),)
+
+
 @pytest.mark.parametrize("setter", ["s", "ap", "long"])
 @pytest.mark.parametrize("between", [False, True])
 def test_a_sampling_patch_in_front_is_named_where_it_has_no_effect(setter, between):

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save, save_file
 
 from pusa_core.errors import PusaError
-from pusa_core.lora.contents import read_contents, require_finite_contents
 from pusa_core.lora import weight_files
+from pusa_core.lora.contents import read_contents, require_finite_contents
 from pusa_core.lora.weight_files import MAX_KEYS, fingerprint, open_weights
 
 LIMIT_S = 2.0

@@ -19,6 +19,8 @@ PUBLISHED = {
     "nodes",
     "pusa_core",
     "pyproject.toml",
+    "requirements-fleet.txt",
+    "requirements-train.txt",
     "requirements.txt",
     "workflows",
 }
@@ -148,6 +150,17 @@ def test_the_core_never_imports_comfyui(pack_root):
         assert not re.search(
             r"^\s*(from|import) (comfy|folder_paths|nodes|latent_preview)", text, re.MULTILINE
         ), name
+
+
+def test_the_fleet_is_a_command_line_tool_that_no_node_and_no_other_part_imports(pack_root, tracked):
+    """It starts ComfyUIs and needs Ray; the archive has it, and nothing of it runs unless somebody types its name."""
+    names = [
+        name
+        for name in tracked
+        if name == "__init__.py"
+        or (name.startswith(("nodes/", "pusa_core/")) and not name.startswith("pusa_core/fleet/"))
+    ]
+    assert flagged(names, pack_root, re.compile(r"import.*\bfleet\b|\bfleet\b.*import|\bray\b"), "*.py") == []
 
 
 def test_the_requirements_add_nothing_to_comfyuis(pack_root):

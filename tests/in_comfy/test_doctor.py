@@ -281,7 +281,7 @@ def said_by(server, prompt):
 
 @pytest.mark.server
 def test_the_doctor_runs_again_when_a_setting_of_another_node_changed_and_only_then(server):
-    prompt = image_to_video()
+    prompt = image_to_video("empty")
 
     def with_setting(name, value):
         return {**prompt, "s": {**prompt["s"], "inputs": {**prompt["s"]["inputs"], name: value}}}
@@ -300,7 +300,7 @@ def test_the_doctor_runs_again_when_a_setting_of_another_node_changed_and_only_t
 
 @pytest.mark.server
 def test_a_linked_cfg_is_read_from_its_constant_or_said_to_be_unknown(server):
-    prompt = image_to_video(c=node("PrimitiveFloat", value=1.0))
+    prompt = image_to_video("empty", c=node("PrimitiveFloat", value=1.0))
     prompt["s"]["inputs"]["cfg"] = ["c", 0]
     assert said_by(server, prompt)[0].startswith("1 finding.\n1. cfg 1 without LightX2V.")
     prompt["s"]["inputs"] |= {"cfg": 3.0, "steps": ["c", 0]}
@@ -357,6 +357,6 @@ def test_multipliers_that_a_node_lost_are_found(server, changes, what):
 @pytest.mark.server
 def test_a_sampling_patch_before_the_pusa_sampler_is_found(server):
     text, _ = said_by(
-        server, image_to_video(model="ms", ms=node("ModelSamplingSD3", model=["lora", 0], shift=8.0))
+        server, image_to_video("empty", model="ms", ms=node("ModelSamplingSD3", model=["lora", 0], shift=8.0))
     )
     assert text.startswith("1 finding.\n1. ModelSamplingSD3 (node ms) sets shift 8, which has no effect.\n")

@@ -1,36 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { checkGraph } from "../../js/graph_check.js";
-
-/** @typedef {import("../../js/wires.js").Node} Node */
-
-/**
- * Nodes of a graph; a value [id] is a link to that node's first output, any other a widget.
- * @param {Record<string, [string, Record<string, unknown>, number?]>} content by id: class, inputs, mode
- * @returns {Node[]}
- */
-function graph(content) {
-  /** @type {import("../../js/wires.js").Link[]} */
-  const links = [];
-  /** @type {Node[]} */
-  const nodes = [];
-  /** @type {import("../../js/wires.js").Graph} */
-  const owner = {
-    nodes,
-    getLink: (id) => (id == null ? undefined : links[id]),
-    getNodeById: (id) => nodes.find((node) => node.id === id) ?? null,
-  };
-  for (const [id, [comfyClass, values, mode = 0]] of Object.entries(content)) {
-    const inputs = Object.entries(values).flatMap(([name, value], slot) => {
-      if (!Array.isArray(value)) return [];
-      links.push({ origin_id: value[0], origin_slot: 0, target_id: id, target_slot: slot });
-      return [{ name, type: "*", link: links.length - 1 }];
-    });
-    const widgets = Object.entries(values).flatMap(([name, value]) => (Array.isArray(value) ? [] : [{ name, value }]));
-    nodes.push({ id, comfyClass, mode, inputs, widgets, outputs: [{ name: "out", type: "*", links: [] }], graph: owner });
-  }
-  return nodes;
-}
+import { graph } from "./graphs.js";
 
 /** @returns {Record<string, [string, Record<string, unknown>, number?]>} */
 const right = () => ({
@@ -57,12 +28,13 @@ describe("checkGraph", () => {
     ["a plain sampler", "8", ["KSampler", { model: ["5"], latent: ["7"], cfg: 3 }], /timesteps of their own/],
     ["a rate of Long Video", "9", ["PusaLongVideo", { model: ["5"], fps: 24 }], /frame rate is 24/],
     ["a rate of Video Combine", "9", ["VHS_VideoCombine", { images: ["8"], frame_rate: 24, format: "video/h264-mp4" }], /frame rate is 24/],
+    ["frames that a node loses", "8", ["PusaSampler", { model: ["5"], latent: ["rebatched"], cfg: 3, shift: 5 }], /given by PusaConditionFrames are lost in RebatchLatents/],
     ["a sampling patch without effect", "4", ["ModelSamplingSD3", { model: ["3"], shift: 8 }], /ModelSamplingSD3 has no effect: PusaSampler after it sets its own shift 5/],
     ["LightX2V with guidance", "3", ["PusaLightX2VLoader", { lora_name: "l.safetensors" }], /cfg 3/],
   ];
   for (const [name, id, node, sentence] of faults) {
     test(`${name} is named and nothing else`, () => {
-      const found = checkGraph(graph({ ...right(), [id]: node }));
+      const found = checkGraph(graph({ ...right(), rebatched: ["RebatchLatents", { latents: ["7"] }], [id]: node }));
       assert.equal(found.length, 1, found.join("\n"));
       assert.match(found[0], sentence);
     });

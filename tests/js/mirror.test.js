@@ -6,7 +6,9 @@ import { expertOfFile } from "../../js/expert_names.js";
 import { readInjector } from "../../js/injector.js";
 import { keyframePositions } from "../../js/keyframe_positions.js";
 import * as frames from "../../js/latent_frames.js";
+import { carriedInto } from "../../js/lost_frames.js";
 import { flowSigmas, frameTimesteps, highNoiseSteps, linearQuadraticSigmas, simpleSigmas } from "../../js/schedule.js";
+import { graph } from "./graphs.js";
 import { pythonValues } from "./python.js";
 
 const said = pythonValues("tests/js/python_values.py");
@@ -112,6 +114,23 @@ describe("the browser says what pusa_core says", () => {
   test("about the expert that a file's name speaks of", () => {
     for (const [name, expert] of said.names) assert.equal(expertOfFile(name), expert, name);
     assert.equal(expertOfFile("wan_high_quality.safetensors"), null);
+  });
+
+  test("about the given frames that a latent still has, and where others were lost, in graphs of any shape", () => {
+    let lost = 0;
+    for (const [prompt, expected] of said.latents) {
+      const content = Object.entries(prompt).map(([id, { class_type, inputs }]) => [id, [class_type, Object.fromEntries(Object.entries(inputs).map(([name, value]) => [name, Array.isArray(value) ? [value[0]] : value]))]]);
+      for (const node of graph(Object.fromEntries(content))) {
+        const { injectors, lost: gone } = carriedInto(node);
+        const ids = [...injectors].map(({ id }) => String(id)).sort();
+        const pairs = gone.map((pair) => pair.map(({ id }) => String(id)));
+        const sorted = pairs.sort((one, two) => (one.join() < two.join() ? -1 : 1));
+        const theirs = expected[node.id][1].sort((/** @type {string[]} */ one, /** @type {string[]} */ two) => (one.join() < two.join() ? -1 : 1));
+        assert.deepEqual([ids, sorted], [expected[node.id][0], theirs], JSON.stringify(prompt));
+        lost += gone.length;
+      }
+    }
+    assert.ok(lost > 100);
   });
 
   test("about how many frames were given, on the badge", () => {

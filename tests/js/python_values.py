@@ -14,6 +14,7 @@ from pusa_core import clips, experts, frames, keyframes, loop, schedule
 from pusa_core.bases import BASES
 from pusa_core.errors import PusaError
 from pusa_core.given_frames import given_text
+from pusa_core.graph.latents import carried_into
 from pusa_core.lora.experts import guess_expert
 
 LENGTHS = [1, 2, 4, 5, 8, 33, 80, 81, 121]
@@ -158,6 +159,45 @@ def splits():
             ]
 
 
+LATENT_CLASSES = [
+    *(
+        "PusaConditionFrames",
+        "PusaKeyframes",
+        "KSampler",
+        "RebatchLatents",
+        "LatentCompositeMasked",
+        "LatentBatch",
+    ),
+    *("BatchLatentsNode", "SetLatentNoiseMask", "EmptyHunyuanLatentVideo", "TheirJoin"),
+]
+LATENT_INPUTS = [
+    *("latent", "latent_image", "samples", "samples1", "samples2", "destination", "source", "latents", "latents.latent0"),
+    *("latents.latent1", "inputs.input0", "positions", "vae", "model"),
+]  # fmt: skip
+
+
+def latent_graphs(count=300):
+    """Random graphs, and what each of their nodes is given: ids of injectors still carried, and of those lost where."""
+    pick = random.Random(14)
+    for _ in range(count):
+        ids = [str(n) for n in range(1, pick.randint(4, 14))]
+        prompt = {
+            node: {
+                "class_type": pick.choice(LATENT_CLASSES),
+                "inputs": {
+                    name: pick.choice("ab") if name == "positions" else [pick.choice(ids), 0]
+                    for name in pick.sample(LATENT_INPUTS, pick.randint(0, 4))
+                },
+            }
+            for node in ids
+        }
+        known = {node: carried_into(prompt, node) for node in ids}
+        yield (
+            prompt,
+            {node: [sorted(one.injectors), sorted(map(list, one.lost))] for node, one in known.items()},
+        )
+
+
 def said(function, *arguments):
     """What a function returns, or the sentence it refuses with."""
     try:
@@ -207,6 +247,7 @@ print(
             ],
             "schedules": [[arguments, step_table(*arguments)] for arguments in SCHEDULES],
             "names": [[name, guess_expert(name, {}).expert] for name in names()],
+            "latents": list(latent_graphs()),
             "given": [[count, given_text([0.2] * count + [1.0])] for count in range(4)],
             "boundaries": BOUNDARIES,
             "splits": list(splits()),

@@ -1,4 +1,4 @@
-"""Line charts for the zoo's logs and reports, drawn with Pillow."""
+"""Line charts for logs and reports, drawn with Pillow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ..pusa_core.drawing import GRID, INK, Canvas
+from .drawing import GRID, INK, Canvas
 
 SERIES_COLOURS = ("#1f5fbf", "#c2185b", "#2e8b57", "#d97706", "#6b4fbb", "#555b66")
 LEFT, RIGHT, TOP, BOTTOM = 74, 24, 46, 62  # margins in pixels
