@@ -256,7 +256,7 @@ def fitting(base: str, gigabytes: float, devices: int) -> Plan | None:
 
 
 def markdown_table() -> str:
-    """The table of docs/TRAINING.md, computed."""
+    """The table of the training page, computed."""
     lines = [
         "| base | card | clips | rank | weights held | device memory, GB | RAM for offload, GB | a step of 8 clips |",
         "|---|---|---|---|---|---|---|---|",
