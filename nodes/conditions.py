@@ -43,7 +43,7 @@ class PusaConditionFrames(io.ComfyNode):
                 "keyframes. Several injectors can follow one another."
             ),
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input(
                     "latent",
                     tooltip="Empty video latent (Empty Hunyuan Latent Video), or another injector's output.",

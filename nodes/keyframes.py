@@ -11,6 +11,7 @@ from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, picture_conditions
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, check_images
 from ..pusa_core.keyframes import EVEN, SPACINGS, keyframe_positions
+from . import inputs
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.schema import search_words
 from .host.vaes import encoder_of
@@ -28,7 +29,7 @@ class PusaKeyframes(io.ComfyNode):
             **search_words("interpolation", "several keyframes"),
             description="Spreads pictures over the length of the video, evenly or at given times; the model makes what lies between (frame interpolation).",
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input(
                     "latent",
                     tooltip="Empty video latent (Empty Hunyuan Latent Video), or another injector's output.",

@@ -12,6 +12,7 @@ from ..pusa_core.choices import check_choice
 from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE
 from ..pusa_core.images import CROP, RESIZES
 from ..pusa_core.loop import LOOPS, STILL, decode_loop, decode_still_loop, loop_conditions
+from . import inputs
 from .clips import (
     CLIP_TYPES,
     CONTEXT_TOOLTIP,
@@ -46,7 +47,7 @@ class PusaLoopConditions(io.ComfyNode):
                 "first and its start last, so that the new frames close it (join with Pusa Stitch, loop on)."
             ),
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input("latent", tooltip="Empty video latent (Empty Hunyuan Latent Video)."),
                 io.MultiType.Input(
                     "video",
@@ -169,7 +170,7 @@ class PusaLoopDecode(io.ComfyNode):
             **search_words("seamless loop"),
             description="Decodes a loop so that its last frame leads into its first: rolled latents across their seam, stills without the still's return.",
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input("samples", tooltip="The sampled loop."),
                 io.Combo.Input(
                     "kind",

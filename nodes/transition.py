@@ -38,7 +38,7 @@ class PusaTransition(io.ComfyNode):
             **search_words("join clips", "morph between videos"),
             description="Gives the end of the first clip and the start of the second; the model makes the way from one to the other. Pusa Stitch joins the three.",
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input(
                     "latent",
                     tooltip="Empty video latent (Empty Hunyuan Latent Video): its length is the transition with the shared frames at both ends.",
