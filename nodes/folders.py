@@ -36,7 +36,7 @@ class PusaFolder(io.ComfyNode):
         return io.Schema(
             node_id="PusaFolder",
             display_name="Folder of Prompts",
-            category="Pusa",
+            category="Pusa/tools",
             description=(
                 "Takes the next picture of a folder that has no video yet, with the prompt from the text file of the same name. Set the "
                 "batch count beside Run to the number of pictures; finished ones are skipped, so a run can be stopped and continued. "
@@ -114,7 +114,7 @@ class PusaFolderSave(io.ComfyNode):
         return io.Schema(
             node_id="PusaFolderSave",
             display_name="Save Folder Item",
-            category="Pusa",
+            category="Pusa/tools",
             description="Saves the video under the name of its item, so that the item counts as finished, and adds a line to report.csv.",
             is_output_node=True,
             inputs=[
