@@ -33,7 +33,10 @@ TOOLS = (
     "ruff==0.17.5",
     "mypy==2.4.1",
 )
-TRAINING = ("accelerate==1.15.0", "peft==0.21.2")  # of requirements-train.txt, for the tests and the demo's training
+TRAINING = (
+    "accelerate==1.15.0",
+    "peft==0.21.2",
+)  # of requirements-train.txt, for the tests and the demo's training
 TOOL_MODULES = ("pytest", "hypothesis", "ruff", "mypy")
 PYTHON_VERSIONS = ((3, 10), (3, 13))  # first and last that ComfyUI and these packages support
 

@@ -44,7 +44,9 @@ def take(pack, **settings):
 
 def cache(pack, vae, video, name, **settings):
     settings = {"dataset": "set", "width": 64, "height": 48, "lengths": "17", **settings}
-    return pack["PusaTrainingClip"].execute(vae, caption(), video, name, f"a {name}", empty=caption(2), **settings)
+    return pack["PusaTrainingClip"].execute(
+        vae, caption(), video, name, f"a {name}", empty=caption(2), **settings
+    )
 
 
 def test_a_folder_is_cached_clip_by_clip_and_what_is_there_is_left_out(pack, folders, load_tiny_vae):
@@ -52,7 +54,10 @@ def test_a_folder_is_cached_clip_by_clip_and_what_is_there_is_left_out(pack, fol
     videos, captions, names, status = take(pack)
     assert list(zip(names, captions, strict=True)) == [(n, f"a {n}") for n in ("cat", "short", "still")]
     assert status.startswith("3 of 3 clips are taken")
-    said = [cache(pack, vae, video, name, bad_clips="skip").result[0] for video, name in zip(videos, names, strict=True)]
+    said = [
+        cache(pack, vae, video, name, bad_clips="skip").result[0]
+        for video, name in zip(videos, names, strict=True)
+    ]
     assert said[0] == "pusa_training/set/cat.safetensors: latent 16 x 5 x 6 x 8"
     assert said[1].startswith("skipped short: ")
     assert "the shortest length asked for is 17" in said[1]
@@ -71,7 +76,9 @@ def test_the_cached_latent_is_the_vaes_in_the_models_space(pack, folders, load_t
     video = take(pack)[0][0]
     cache(pack, vae, video, "cat")
     clip = read_clip(folders / "output" / "pusa_training" / "set" / "cat.safetensors")
-    latent = comfy.latent_formats.Wan21().process_in(vae.encode(clip_of(video, 16.0).head(17, BASES["any"].rate)))
+    latent = comfy.latent_formats.Wan21().process_in(
+        vae.encode(clip_of(video, 16.0).head(17, BASES["any"].rate))
+    )
     torch.testing.assert_close(clip.latent, latent[0].float(), atol=5e-3, rtol=2e-3)
     torch.testing.assert_close(clip.context, tiny_wan.context(1)[0], atol=2e-2, rtol=1e-2)
     torch.testing.assert_close(clip.empty, tiny_wan.context(2)[0], atol=2e-2, rtol=1e-2)
@@ -119,39 +126,68 @@ def test_two_captions_at_once_are_refused(pack, folders, load_tiny_vae):
 
 
 def test_the_settings_file_is_one_that_training_reads(pack, folders, tiny_wan_file):
-    settings = {"base": "wan2.1-14b", "expert": "none", "kind": "lora", "rank": 64, "steps": 100, "batch": 4, "learning_rate": 3e-5}
+    settings = {
+        "base": "wan2.1-14b",
+        "expert": "none",
+        "kind": "lora",
+        "rank": 64,
+        "steps": 100,
+        "batch": 4,
+        "learning_rate": 3e-5,
+    }
     settings |= {"caption_dropout": 0.1, "given_share": 0.25, "cpu_offload": True, "seed": 5}
-    command, file = pack["PusaTrainingConfig"].execute("cats", "set, more", tiny_wan_file(10), **settings).result
+    command, file = (
+        pack["PusaTrainingConfig"].execute("cats", "set, more", tiny_wan_file(10), **settings).result
+    )
     path = folders / "output" / file
     assert command.endswith(f'-m pusa_core.training lora "{path}"')
     config = read_config(path)
     assert [Path(folder).name for folder in config.data.folders] == ["set", "more"]
     assert Path(config.model.weights).name == "tiny_wan_10.safetensors"
     assert Path(config.train.output) == path.with_name("run_cats")
-    assert (config.lora.rank, config.train.seed, config.draw.given_share, config.parallel.sharding) == (64, 5, 0.25, "fsdp2")
+    assert (config.lora.rank, config.train.seed, config.draw.given_share, config.parallel.sharding) == (
+        64,
+        5,
+        0.25,
+        "fsdp2",
+    )
 
 
 def test_an_expert_is_asked_for_where_there_are_two(pack, folders, tiny_wan_file):
-    settings = {"kind": "lora", "rank": 64, "steps": 100, "batch": 4, "learning_rate": 3e-5, "caption_dropout": 0.1}
+    settings = {
+        "kind": "lora",
+        "rank": 64,
+        "steps": 100,
+        "batch": 4,
+        "learning_rate": 3e-5,
+        "caption_dropout": 0.1,
+    }
     settings |= {"given_share": 0.0, "cpu_offload": False, "seed": 5, "base": "wan2.2-14b"}
     with pytest.raises(PusaError, match="has two experts"):
         pack["PusaTrainingConfig"].execute("cats", "set", tiny_wan_file(10), expert="none", **settings)
-    assert pack["PusaTrainingConfig"].execute("cats", "set", tiny_wan_file(10), expert="high_noise", **settings)
+    assert pack["PusaTrainingConfig"].execute(
+        "cats", "set", tiny_wan_file(10), expert="high_noise", **settings
+    )
 
 
 def test_a_fully_trained_model_loads_in_unetloader_and_gives_what_the_trainer_has(pack, models, tmp_path):
     pytest.importorskip("accelerate", reason="requirements-train.txt is not installed")
     import comfy.sd
+    from safetensors.torch import load_file
+
     from pusa_core.training.trainer import FULL, run_training
     from pusa_core.wan_dit import WanDiT
-    from safetensors.torch import load_file
     from support.training_runs import write_project
 
     with torch.inference_mode(False), torch.enable_grad():
         run_training(FULL, read_config(write_project(tmp_path, steps=2)))
     file = tmp_path / "run" / "run_pusa_full.safetensors"
     loaded = comfy.sd.load_diffusion_model(str(file))
-    x, timestep, context = tiny_wan.latent(1, 3, 4, 4), torch.tensor([[900.0, 0.0, 400.0]]), tiny_wan.context(3)
+    x, timestep, context = (
+        tiny_wan.latent(1, 3, 4, 4),
+        torch.tensor([[900.0, 0.0, 400.0]]),
+        tiny_wan.context(3),
+    )
     ours = WanDiT.from_state_dict(load_file(file))(x, timestep, context)
     theirs = loaded.model.diffusion_model.to(torch.float32)(x, timestep, context)
     torch.testing.assert_close(theirs, ours, atol=2e-3, rtol=0)
