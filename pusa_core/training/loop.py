@@ -166,7 +166,9 @@ def _restore(
     for name, parameter in run.trained.items():
         state = owners[name].state[parameter]
         # in one order on all processes, which put shared-out tensors together one after the other
-        for key in sorted(key for key in found.keys if key.startswith("state/") and key.split("/", 2)[2] == name):
+        for key in sorted(
+            key for key in found.keys if key.startswith("state/") and key.split("/", 2)[2] == name
+        ):
             value = found.read(key)
             same = value.shape == parameter.shape
             state[key.split("/", 2)[1]] = (
