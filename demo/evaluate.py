@@ -20,9 +20,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..pusa_core.bases import WAN
 from ..pusa_core.charts import Series, beside, line_chart
 from ..pusa_core.conditions import FrameCondition
-from ..pusa_core.frames import video_length
 from . import data, zoo
 from .contact_sheet import Row, contact_sheet
 from .measure import jump, observe
@@ -238,7 +238,7 @@ def text_kept(bench: Bench) -> Section:
     rows, differences = [], []
     pairs = {"base alone": base_pair(), "Pusa LoRA": pusa_pair()}
     for frames in (SHORT, LONG):
-        length = video_length(frames)
+        length = WAN.video_length(frames)
         hits = {}
         for name, pair in pairs.items():
             scores = bench.run(pair, TEXT_TO_VIDEO, zoo.Settings(frames))

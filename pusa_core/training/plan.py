@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..bases import WAN
 from ..errors import PusaError
-from ..frames import STRIDE, latent_frame_count
 from ..wan_dit import HEAD_WIDTH, PATCH, WanBlock, WanConfig, WanDiT
 from .bases import BASES
 from .config import LoraSettings
@@ -53,7 +53,7 @@ class Plan:
         multiple = BASES[self.base].pixel_multiple
         if min(self.width, self.height) < multiple or self.width % multiple or self.height % multiple:
             raise PusaError(f"The size is {self.width} x {self.height}; use multiples of {multiple}.")
-        if self.length < 1 or (self.length - 1) % STRIDE:
+        if self.length < 1 or (self.length - 1) % WAN.temporal_stride:
             raise PusaError(f"length is {self.length}; use 4n + 1 video frames, such as 81.")
         if self.rank is None and self.held_in == "nf4":
             raise PusaError("4-bit weights cannot all be trained; plan a LoRA, or held_in bf16.")
@@ -71,7 +71,7 @@ class Plan:
     def grid(self) -> tuple[int, int]:
         """Latent frames, tokens of each."""
         stride = BASES[self.base].spatial_stride * PATCH
-        return latent_frame_count(self.length), (self.width // stride) * (self.height // stride)
+        return WAN.latent_frame_count(self.length), (self.width // stride) * (self.height // stride)
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ def fitting(base: str, gigabytes: float, devices: int) -> Plan | None:
 
 
 def markdown_table() -> str:
-    """The table of docs/TRAINING.md, computed."""
+    """The table of the training page, computed."""
     lines = [
         "| base | card | clips | rank | weights held | device memory, GB | RAM for offload, GB | a step of 8 clips |",
         "|---|---|---|---|---|---|---|---|",
