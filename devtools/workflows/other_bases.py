@@ -19,11 +19,17 @@ MOCHI_ENCODER = ModelFile(PUSA_V05, "encoder.safetensors", "vae")
 MOCHI_DECODER = ModelFile(PUSA_V05, "decoder.safetensors", "vae")
 T5 = ModelFile("comfyanonymous/flux_text_encoders", "t5xxl_fp8_e4m3fn.safetensors", "text_encoders", 4.9)
 TI2V_5B = ModelFile(
-    files.WAN22_REPACKAGED, "split_files/diffusion_models/wan2.2_ti2v_5B_fp16.safetensors", "diffusion_models", 10.0
+    files.WAN22_REPACKAGED,
+    "split_files/diffusion_models/wan2.2_ti2v_5B_fp16.safetensors",
+    "diffusion_models",
+    10.0,
 )
 WAN22_VAE = ModelFile(files.WAN22_REPACKAGED, "split_files/vae/wan2.2_vae.safetensors", "vae")
 T2V_1_3B = ModelFile(
-    files.WAN21_REPACKAGED, "split_files/diffusion_models/wan2.1_t2v_1.3B_bf16.safetensors", "diffusion_models", 2.8
+    files.WAN21_REPACKAGED,
+    "split_files/diffusion_models/wan2.1_t2v_1.3B_bf16.safetensors",
+    "diffusion_models",
+    2.8,
 )
 
 
@@ -91,7 +97,9 @@ def load(graph: Graph, kit: Kit) -> Loaded:
 def text(graph: Graph, loaded: Loaded, words: str) -> tuple[Node, Node]:
     """The group of the two prompts."""
     with graph.group("Prompt", 1):
-        positive = graph.add("CLIPTextEncode", title="What to show", color=GREEN, clip=loaded.clip, text=words)
+        positive = graph.add(
+            "CLIPTextEncode", title="What to show", color=GREEN, clip=loaded.clip, text=words
+        )
         negative = graph.add(
             "CLIPTextEncode", title="What to avoid", color=RED, clip=loaded.clip, text=NEGATIVE
         )
@@ -103,7 +111,9 @@ def empty(graph: Graph, loaded: Loaded) -> Node:
     kit = loaded.kit
     node = kit.base.empty_latent_nodes[0]
     more = {"vae": loaded.decoder} if node == "Wan22ImageToVideoLatent" else {}
-    return graph.add(node, title="Video size and length", width=kit.width, height=kit.height, length=kit.length, **more)
+    return graph.add(
+        node, title="Video size and length", width=kit.width, height=kit.height, length=kit.length, **more
+    )
 
 
 def finish(graph: Graph, loaded: Loaded, prompts: tuple[Node, Node], latent: Node, name: str) -> None:
@@ -135,7 +145,11 @@ def of_pictures(*titles: str, positions: str, multipliers: dict[str, str]) -> Ca
     """A task that gives pictures at positions; multipliers: by the id of the base."""
 
     def build(graph: Graph, loaded: Loaded) -> None:
-        prompts = text(graph, loaded, "One continuous shot with smooth, natural movement, while the camera slowly moves closer.")
+        prompts = text(
+            graph,
+            loaded,
+            "One continuous shot with smooth, natural movement, while the camera slowly moves closer.",
+        )
         with graph.group("Frames", 1):
             latent = empty(graph, loaded)
             images = picture(graph, titles[0])
@@ -153,7 +167,9 @@ def of_pictures(*titles: str, positions: str, multipliers: dict[str, str]) -> Ca
 def extension(graph: Graph, loaded: Loaded) -> None:
     """Goes on where your clip ends, from its last four latent frames."""
     base = loaded.kit.base
-    prompts = text(graph, loaded, "The shot goes on without a cut, in the same light and with the same movement.")
+    prompts = text(
+        graph, loaded, "The shot goes on without a cut, in the same light and with the same movement."
+    )
     with graph.group("Frames", 1):
         latent = empty(graph, loaded)
         latent = graph.add(
@@ -167,7 +183,9 @@ def extension(graph: Graph, loaded: Loaded) -> None:
 def transition(graph: Graph, loaded: Loaded) -> None:
     """Makes the way from the end of one clip to the start of another: the last frame of the one, the first ones of the other."""
     base = loaded.kit.base
-    prompts = text(graph, loaded, "The first scene changes into the second in one continuous, smooth movement.")
+    prompts = text(
+        graph, loaded, "The first scene changes into the second in one continuous, smooth movement."
+    )
     with graph.group("Frames", 1):
         latent = empty(graph, loaded)
         latent = graph.add(
@@ -187,11 +205,18 @@ def folder(graph: Graph, loaded: Loaded) -> None:
         )  # fmt: skip
         positive, negative = (
             graph.add("CLIPTextEncode", title=title, color=color, clip=loaded.clip, text=item.out(output))
-            for title, color, output in (("What to show", GREEN, "prompt"), ("What to avoid", RED, "negative"))
+            for title, color, output in (
+                ("What to show", GREEN, "prompt"),
+                ("What to avoid", RED, "negative"),
+            )
         )
     with graph.group("Frames", 1):
         latent = graph.add(
-            kit.base.empty_latent_nodes[0], title="Video size", width=kit.width, height=kit.height, length=item.out("length")
+            kit.base.empty_latent_nodes[0],
+            title="Video size",
+            width=kit.width,
+            height=kit.height,
+            length=item.out("length"),
         )
         latent = graph.add(
             "PusaConditionFrames", vae=loaded.encoder, latent=latent, images=item.out("image"), positions="0",
@@ -211,7 +236,9 @@ def folder(graph: Graph, loaded: Loaded) -> None:
 def long_video(graph: Graph, loaded: Loaded) -> None:
     """A video of any length, window after window, from your picture on."""
     kit = loaded.kit
-    prompts = text(graph, loaded, "The camera glides on and on through the landscape in steady, natural movement.")
+    prompts = text(
+        graph, loaded, "The camera glides on and on through the landscape in steady, natural movement."
+    )
     with graph.group("Long video", 2):
         settings: dict[str, Value] = {
             "width": kit.width, "height": kit.height, "window": kit.length, "overlap": kit.base.video_length(4), "fps": kit.base.fps,

@@ -169,9 +169,7 @@ def test_files_of_one_folder_have_names_of_their_own():
     everything = {file for graph in GRAPHS.values() for file in graph.model_files}
     assert len({(file.directory, file.name) for file in everything}) == len(everything)
     wan = {file for graph in WAN_GRAPHS.values() for file in graph.model_files}
-    assert wan <= DEMO_FILES.keys() | {
-        file for file in wan if file.directory == "text_encoders"
-    }
+    assert wan <= DEMO_FILES.keys() | {file for file in wan if file.directory == "text_encoders"}
 
 
 @pytest.mark.parametrize("title", DEMOS)
