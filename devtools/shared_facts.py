@@ -55,6 +55,7 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("WAN21", lora_experts.WAN21, "The model without experts, as the nodes call it."),
         ("AUTO", lora_experts.AUTO, "The choice of expert that leaves it to the file."),
         ("EXPERT_NAME_PATTERNS", dict(lora_experts.NAME_PATTERNS), "What a file name says that is for an expert."),
+        ("EXPERT_WHOLE_TERMS", lora_experts.WHOLE_TERMS, "An expert named in full, which counts in a Wan2.1 file's name too."),
         ("WAN21_PATTERN", lora_experts.WAN21_PATTERN, "What a file name says that is for Wan2.1."),
         ("WAN22_PATTERN", lora_experts.WAN22_PATTERN, "What a file name says that is for Wan2.2."),
         ("MERGED_FOLDER", merged_files.SUBFOLDER, "Folder of the files that Merge LoRAs writes."),

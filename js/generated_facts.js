@@ -84,6 +84,9 @@ export const AUTO = "auto";
 /** What a file name says that is for an expert. */
 export const EXPERT_NAME_PATTERNS = { high_noise: /(?<![a-z])high(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def(?:inition)?|motion|v?ram|mem(?:ory)?|dynamic|ranks?|dims?|alpha|lr|cfg|steps?|strength|weight|scale|contrast|light(?:ing)?|key|angle|shot|speed|poly|budget|bit(?:rate)?|precision|fidelity|freq(?:uency)?|saturation|exposure|heels?|school|fashion|fantasy|pass)(?![a-z])))/i, low_noise: /(?<![a-z])low(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def(?:inition)?|motion|v?ram|mem(?:ory)?|dynamic|ranks?|dims?|alpha|lr|cfg|steps?|strength|weight|scale|contrast|light(?:ing)?|key|angle|shot|speed|poly|budget|bit(?:rate)?|precision|fidelity|freq(?:uency)?|saturation|exposure|heels?|school|fashion|fantasy|pass)(?![a-z])))/i };
 
+/** An expert named in full, which counts in a Wan2.1 file's name too. */
+export const EXPERT_WHOLE_TERMS = { high_noise: /high[ _.-]?noise/i, low_noise: /low[ _.-]?noise/i };
+
 /** What a file name says that is for Wan2.1. */
 export const WAN21_PATTERN = /wan[ _.-]?2[ _.-]?1|(?<![a-z])pusa[ _-]?v1(?:\.[a-z]+)?$/i;
 

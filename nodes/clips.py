@@ -36,7 +36,7 @@ class PusaConditionVideo(io.ComfyNode):
         return io.Schema(
             node_id="PusaConditionVideo",
             display_name="Condition Video Injector",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words("video extension", "extend video", "video completion", "v2v"),
             description=(
                 "Gives part of a clip to the video: extend goes on after the clip's end, prepend leads up to its start, complete "
@@ -150,7 +150,7 @@ class PusaClipFrames(io.ComfyNode):
         return io.Schema(
             node_id="PusaClipFrames",
             display_name="Clip Frames",
-            category="Pusa",
+            category="Pusa/frames",
             description="Reads a clip at Wan's 16 frames per second by its time stamps (a variable frame rate too), with its sound and in any size.",
             inputs=[
                 io.MultiType.Input(

@@ -34,7 +34,7 @@ class PusaConditionFrames(io.ComfyNode):
         return io.Schema(
             node_id="PusaConditionFrames",
             display_name="Condition Frame Injector",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words(
                 "image to video", "i2v", "start end frames", "first last frame", "flf2v", "keyframes"
             ),

@@ -21,7 +21,7 @@ class PusaDoctor(io.ComfyNode):
         return io.Schema(
             node_id="PusaDoctor",
             display_name="Pusa Doctor",
-            category="Pusa",
+            category="Pusa/tools",
             **search_words("debug", "check graph"),
             description=(
                 "Looks at the model, its LoRAs, the latent, the schedule and the settings of the connected nodes, and says what "

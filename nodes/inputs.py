@@ -11,6 +11,7 @@ from ..pusa_core.encoding import ENCODE_MANNERS
 from ..pusa_core.images import CROP, RESIZES
 from ..pusa_core.schedule import OF_THE_BASE, SCHEDULE_CHOICES
 from .host.samplers import OFFERED
+from .host.schema import advanced
 
 MODEL_TIP = "Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch. Also Wan2.1 1.3B, Wan2.2 5B, Mochi (Pusa V0.5 is one)."
 VAE_TIP = "The VAE of the model: wan_2.1_vae for Wan2.1 and Wan2.2 14B, wan2.2_vae for Wan2.2 5B, mochi_vae for Mochi."
@@ -59,7 +60,7 @@ def cfg(tooltip: str) -> Any:
 
 def shift() -> Any:
     """Shift of the schedule."""
-    return io.Float.Input("shift", default=5.0, min=1.0, max=100.0, step=0.1, tooltip=SHIFT_TIP)
+    return io.Float.Input("shift", default=5.0, min=1.0, max=100.0, step=0.1, tooltip=SHIFT_TIP, **advanced())
 
 
 def schedule() -> Any:
@@ -71,7 +72,9 @@ def schedule() -> Any:
 
 def denoise() -> Any:
     """Where the schedule begins."""
-    return io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=DENOISE_TIP)
+    return io.Float.Input(
+        "denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=DENOISE_TIP, **advanced()
+    )
 
 
 def sampler_name(tooltip: str) -> Any:

@@ -25,7 +25,7 @@ class PusaKeyframes(io.ComfyNode):
         return io.Schema(
             node_id="PusaKeyframes",
             display_name="Keyframe Spreader",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words("interpolation", "several keyframes"),
             description="Spreads pictures over the length of the video, evenly or at given times; the model makes what lies between (frame interpolation).",
             inputs=[

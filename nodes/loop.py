@@ -40,7 +40,7 @@ class PusaLoopConditions(io.ComfyNode):
         return io.Schema(
             node_id="PusaLoopConditions",
             display_name="Loop Conditions",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words("seamless loop"),
             description=(
                 "Makes the video return: still gives one picture at the first and the last frame, clip gives the end of a clip "
@@ -133,7 +133,7 @@ class PusaLoopModel(io.ComfyNode):
         return io.Schema(
             node_id="PusaLoopModel",
             display_name="Loop Model",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("seamless loop"),
             description=(
                 "The model sees the video rolled along time by some more frames at each step, so that its end and start grow "
@@ -166,7 +166,7 @@ class PusaLoopDecode(io.ComfyNode):
         return io.Schema(
             node_id="PusaLoopDecode",
             display_name="Loop Decode",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("seamless loop"),
             description="Decodes a loop so that its last frame leads into its first: rolled latents across their seam, stills without the still's return.",
             inputs=[

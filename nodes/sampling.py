@@ -24,7 +24,7 @@ class PusaScheduler(io.ComfyNode):
         return io.Schema(
             node_id="PusaScheduler",
             display_name="Pusa Scheduler",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("sigmas", "shift"),
             description="Noise levels exactly as Pusa and LightX2V use them; core's simple scheduler only comes close. With model connected, Mochi's too.",
             inputs=[
@@ -66,7 +66,7 @@ class PusaVectorizedTimesteps(io.ComfyNode):
         return io.Schema(
             node_id="PusaVectorizedTimesteps",
             display_name="Apply Vectorized Timesteps",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("per-frame noise", "diffusion forcing", "Pusa model patch"),
             description=(
                 "Gives every latent frame its own timestep, as the latent's noise multipliers say. "
@@ -101,7 +101,7 @@ class PusaSampler(io.ComfyNode):
         return io.Schema(
             node_id="PusaSampler",
             display_name="Vectorized Timestep Sampler",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("KSampler", "Pusa sampler"),
             description="Samples a video in which every latent frame runs on its own timesteps; given frames come from the injectors.",
             inputs=[

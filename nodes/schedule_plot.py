@@ -20,7 +20,7 @@ class PusaSchedulePlot(io.ComfyNode):
         return io.Schema(
             node_id="PusaSchedulePlot",
             display_name="Schedule Plot",
-            category="Pusa",
+            category="Pusa/tools",
             description=(
                 "Draws the noise level of every latent frame at every step, and where Wan2.2 changes experts: what the sampler "
                 "will do, before it takes minutes."

@@ -30,7 +30,7 @@ class PusaStitch(io.ComfyNode):
         return io.Schema(
             node_id="PusaStitch",
             display_name="Pusa Stitch",
-            category="Pusa",
+            category="Pusa/tools",
             **search_words("join clips", "concatenate video"),
             description=(
                 "Joins clips and generated frames without the frames both have: connect first for an extension, second for what "

@@ -136,7 +136,7 @@ class PusaTrainingConfig(io.ComfyNode):
             **search_words("train lora"),
             description=(
                 "Writes the settings of a training into output/pusa_training and shows the command that runs it in a terminal. Every other "
-                "setting stands in the file with its default; docs/TRAINING.md says what each does."
+                "setting stands in the file with its default."
             ),
             is_output_node=True,
             inputs=[

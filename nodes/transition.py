@@ -34,7 +34,7 @@ class PusaTransition(io.ComfyNode):
         return io.Schema(
             node_id="PusaTransition",
             display_name="Clip Transition",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words("join clips", "morph between videos"),
             description="Gives the end of the first clip and the start of the second; the model makes the way from one to the other. Pusa Stitch joins the three.",
             inputs=[

@@ -65,7 +65,7 @@ FIVE_B = Kit(
 )  # fmt: skip
 SMALL = Kit(
     "Wan2.1 1.3B", WAN, T2V_1_3B, files.UMT5, "wan", files.WAN_VAE, files.WAN_VAE, 832, 480, WAN.trained_length, WAN.steps, 6.0,
-    "For cards of 6 to 8 GB. There is no published Pusa LoRA for 1.3B: for given frames train one (docs/TRAINING.md) and load it with "
+    "For cards of 6 to 8 GB. There is no published Pusa LoRA for 1.3B: for given frames train one (the pack's page, Training) and load it with "
     "Pusa LoRA Loader.",
 )  # fmt: skip
 

@@ -26,6 +26,8 @@ from .merge import MergedLoras, MergedWeights, marker_type
 from .parameters import DIT, own_copy, pieces
 from .transfer import carry_over
 
+SCALES_OF_MXFP8 = "torch.float8_e8m0fnu"
+
 CARRIED = ("load_device", "offload_device", "force_cast_weights", "hook_mode", "forced_hooks", "hook_patches")
 """Attributes of a ModelPatcher that carry_over leaves to its caller."""
 
@@ -80,6 +82,10 @@ def for_a_file(weights: MergedWeights, progress: Callable[[], None]) -> Iterator
 def _entries(weights: MergedWeights, progress: Callable[[], None]) -> Iterator[tuple[str, Tensor]]:
     for name, weight in _computed(weights, progress):
         for part_name, part in pieces(name, weight).items():
+            if (
+                str(part.dtype) == SCALES_OF_MXFP8
+            ):  # as published files have them; ComfyUI's dynamic VRAM reads no other
+                part = part.view(torch.uint8)
             yield part_name, part.detach().to("cpu")
     yield from {**weights.rest, **weights.marker}.items()
 

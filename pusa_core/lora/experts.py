@@ -19,7 +19,7 @@ _NOT_NOISE = (
     r"|saturation|exposure|heels?|school|fashion|fantasy|pass)(?![a-z]))"
 )
 """After "high" or "low": the rest of another word, or a word that makes it speak of something else (low_rank64, high-angle)."""
-_WHOLE_TERM = {
+WHOLE_TERMS = {
     "high_noise": re.compile(r"high[ _.-]?noise", re.IGNORECASE),
     "low_noise": re.compile(r"low[ _.-]?noise", re.IGNORECASE),
 }
@@ -30,7 +30,7 @@ NAME_PATTERNS = (
 )
 METADATA_PATTERNS = (
     # prose may say "high quality": only the whole term counts
-    *_WHOLE_TERM.items(),
+    *WHOLE_TERMS.items(),
 )
 WAN22_PATTERN = re.compile(r"wan[ _.-]?2[ _.-]?2", re.IGNORECASE)
 WAN21_PATTERN = re.compile(r"wan[ _.-]?2[ _.-]?1|(?<![a-z])pusa[ _-]?v1(?:\.[a-z]+)?$", re.IGNORECASE)
@@ -165,7 +165,7 @@ def _unique(facts: Iterable[LoraFacts]) -> list[LoraFacts]:
 def _expert_in(text: str, patterns: Iterable[tuple[str, re.Pattern[str]]]) -> str | None:
     found = [expert for expert, pattern in patterns if pattern.search(text)]
     says_wan21 = bool(WAN21_PATTERN.search(text)) and not WAN22_PATTERN.search(text)
-    if len(found) == 1 and not (says_wan21 and not _WHOLE_TERM[found[0]].search(text)):
+    if len(found) == 1 and not (says_wan21 and not WHOLE_TERMS[found[0]].search(text)):
         return found[0]
     # Wan2.1 has no experts: in its files' names a lone "low" speaks of something else
     return WAN21 if says_wan21 and len(found) < 2 else None

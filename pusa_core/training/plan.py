@@ -255,13 +255,16 @@ def fitting(base: str, gigabytes: float, devices: int) -> Plan | None:
     return None
 
 
-def markdown_table() -> str:
-    """The table of docs/TRAINING.md, computed."""
+TABLE = ("wan2.1-1.3b", "wan2.2-5b", "wan2.1-14b")
+
+
+def markdown_table(bases: tuple[str, ...] = TABLE) -> str:
+    """The table of the training page, computed."""
     lines = [
         "| base | card | clips | rank | weights held | device memory, GB | RAM for offload, GB | a step of 8 clips |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for base in ("wan2.1-1.3b", "wan2.2-5b", "wan2.1-14b"):
+    for base in bases:
         for card, gigabytes, devices, speed in CARDS:
             plan = fitting(base, gigabytes, devices)
             if plan is None:

@@ -312,6 +312,7 @@ def core_of_038(monkeypatch):
     """The pack on a ComfyUI whose blocks call `modulate`."""
     monkeypatch.setattr(comfy.ldm.wan.model, "WanAttentionBlock", BlockOf038)
     monkeypatch.setattr(wan_forward, "core_modulate", modulate)
+    monkeypatch.setattr(comfy.model_management, "in_training", False, raising=False)
     wan_forward.reason_against_blocks.cache_clear()
     yield
     wan_forward.reason_against_blocks.cache_clear()
