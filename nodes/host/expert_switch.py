@@ -63,7 +63,9 @@ class ExpertSwitch(Feature):
 
     def low_after(self, switched: Any) -> Any:
         """The low-noise expert with all that was done to `switched` after the switch."""
-        low = self.low.clone()
+        # ComfyUI samples hook LoRAs on a copy without dynamic VRAM (CFGGuider.inner_set_conds, 0.18 and later)
+        delegated = _is_dynamic(self.low) and not _is_dynamic(switched)
+        low = self.low.get_non_dynamic_delegate() if delegated else self.low.clone()
         carry_over(self.high, switched, low)
         applied = features_of(switched)
         for feature in applied[applied.index(self) + 1 :]:
@@ -74,6 +76,11 @@ class ExpertSwitch(Feature):
                 "after Wan2.2 MoE Switch."
             )
         return low
+
+
+def _is_dynamic(patcher: Any) -> bool:
+    """Whether ComfyUI keeps this model's weights by dynamic VRAM; no version before 0.18 does."""
+    return hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
 
 
 class ExpertRun:
