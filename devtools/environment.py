@@ -154,7 +154,7 @@ def make_environment() -> None:
             unpack_comfyui(interpreter(venv), comfyui)
         with stage("3/4", f"PyTorch {TORCH[0].partition('==')[2]}, a large download"):
             install(interpreter(venv), TORCH, "PyTorch")
-        with stage("4/4", "What ComfyUI and the tests need"):
+        with stage("4/4", "What ComfyUI, training and the tests need"):
             install(
                 interpreter(venv),
                 ["-r", str(comfyui / "requirements.txt"), *TOOLS, *TRAINING, *FLEET],

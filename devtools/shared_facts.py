@@ -15,6 +15,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from pusa_core import clips, experts, frames, keyframes, merged_files, node_names, schedule  # noqa: E402
+from pusa_core.bases import BASES, Base  # noqa: E402
 from pusa_core.graph import latents, models, settings  # noqa: E402
 from pusa_core.lora import experts as lora_experts  # noqa: E402
 
@@ -26,16 +27,16 @@ HEAD = """// Facts that Python and the browser share. Written by `python -m devt
 def shared_facts() -> list[tuple[str, Any, str]]:
     """(name in JavaScript, value, one line that says what it is) of every fact."""
     return [
-        ("STRIDE", frames.STRIDE, "Pixel frames per latent frame, after the first one, which stands alone."),
-        ("PATCH_PIXELS", frames.PATCH_PIXELS, "Width and height are multiples of this many pixels."),
-        ("WAN_FPS", frames.FRAME_RATE, "Frames per second that Wan was trained on."),
-        ("TRAINED_LENGTH", frames.TRAINED_LENGTH, "Pixel frames of the videos that Wan and Pusa were trained on."),
+        ("BASES", [base_facts(base) for base in BASES], "The bases, see pusa_core/bases: what counts frames, and how a graph shows which one it is for. The first one is Wan's."),
         ("LATENT_FRAME", frames.LATENT_FRAME, "What a position counts, as the nodes call it."),
         ("VIDEO_FRAME", frames.VIDEO_FRAME, "What a position counts, as the nodes call it."),
         ("CLIP_TASKS", clips.TASKS, "Tasks of the video injector: extend, prepend, complete, custom."),
         ("SPACINGS", keyframes.SPACINGS, "Spacings of the keyframe spreader."),
         ("TIMESTEPS", schedule.TIMESTEPS, "The DiT embeds timestep = 1000 * sigma."),
         ("SHIFT", schedule.SHIFT, "Shift that Pusa was trained with and LightX2V distilled for."),
+        ("OF_THE_BASE", schedule.OF_THE_BASE, "The choice of schedule that leaves it to the model."),
+        ("LINEAR_QUADRATIC", schedule.LINEAR_QUADRATIC, "Mochi's schedule, as the nodes call it."),
+        ("THRESHOLD", schedule.THRESHOLD, "Share of the picture that the first half of the linear-quadratic schedule makes."),
         ("MAX_STEPS", schedule.MAX_STEPS, "Most steps that the nodes take."),
         ("BOUNDARY_T2V", experts.BOUNDARY_T2V, "Sigma where Wan2.2 text-to-video changes from the high-noise to the low-noise expert."),
         ("INJECTORS", node_names.INJECTORS, "Nodes that give frames to a latent."),
@@ -54,6 +55,7 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("WAN21", lora_experts.WAN21, "The model without experts, as the nodes call it."),
         ("AUTO", lora_experts.AUTO, "The choice of expert that leaves it to the file."),
         ("EXPERT_NAME_PATTERNS", dict(lora_experts.NAME_PATTERNS), "What a file name says that is for an expert."),
+        ("EXPERT_WHOLE_TERMS", lora_experts.WHOLE_TERMS, "An expert named in full, which counts in a Wan2.1 file's name too."),
         ("WAN21_PATTERN", lora_experts.WAN21_PATTERN, "What a file name says that is for Wan2.1."),
         ("WAN22_PATTERN", lora_experts.WAN22_PATTERN, "What a file name says that is for Wan2.2."),
         ("MERGED_FOLDER", merged_files.SUBFOLDER, "Folder of the files that Merge LoRAs writes."),
@@ -63,6 +65,23 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("KEPT_INPUTS", latents.KEPT_INPUTS, "Of a node that joins latents, the input whose multipliers stay."),
         ("SAMPLING_PATCH", models.SAMPLING_PATCH, "Nodes that replace a model's sampling."),
     ]  # fmt: skip
+
+
+def base_facts(base: Base) -> dict[str, Any]:
+    """What the browser needs of a base."""
+    return {
+        "id": base.id,
+        "short": base.short,
+        "stride": base.temporal_stride,
+        "groups": base.groups,
+        "lengths": base.lengths,
+        "sizeMultiple": base.size_multiple,
+        "fps": base.fps,
+        "trainedLength": base.trained_length,
+        "schedule": base.schedule,
+        "latentNodes": base.empty_latent_nodes,
+        "files": re.compile(base.model_pattern, re.IGNORECASE),
+    }
 
 
 def file_text() -> str:

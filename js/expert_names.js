@@ -1,5 +1,5 @@
 // The expert of a loader, and how its node says it; pusa_core/lora/experts.py reads names in the same way.
-import { AUTO, EXPERT_NAME_PATTERNS, HIGH_NOISE, LOW_NOISE, WAN21, WAN21_PATTERN, WAN22_PATTERN } from "./generated_facts.js";
+import { AUTO, EXPERT_NAME_PATTERNS, EXPERT_WHOLE_TERMS, HIGH_NOISE, LOW_NOISE, WAN21, WAN21_PATTERN, WAN22_PATTERN } from "./generated_facts.js";
 
 /** @typedef {"high_noise" | "low_noise" | null} Expert */
 
@@ -30,9 +30,10 @@ export function expertOfFile(file) {
 
 /** @param {string} text */
 function expertIn(text) {
-  const found = Object.entries(EXPERT_NAME_PATTERNS).filter(([, pattern]) => pattern.test(text));
-  if (found.length === 1) return found[0][0];
-  return !found.length && WAN21_PATTERN.test(text) && !WAN22_PATTERN.test(text) ? WAN21 : null;
+  const found = /** @type {(keyof typeof EXPERT_NAME_PATTERNS)[]} */ (Object.keys(EXPERT_NAME_PATTERNS)).filter((expert) => EXPERT_NAME_PATTERNS[expert].test(text));
+  const saysWan21 = WAN21_PATTERN.test(text) && !WAN22_PATTERN.test(text);
+  if (found.length === 1 && !(saysWan21 && !EXPERT_WHOLE_TERMS[found[0]].test(text))) return found[0];
+  return saysWan21 && found.length < 2 ? WAN21 : null; // Wan2.1 has no experts: there a lone "low" speaks of something else
 }
 
 /**

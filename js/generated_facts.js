@@ -1,16 +1,7 @@
 // Facts that Python and the browser share. Written by `python -m devtools.shared_facts` from pusa_core: change them there.
 
-/** Pixel frames per latent frame, after the first one, which stands alone. */
-export const STRIDE = 4;
-
-/** Width and height are multiples of this many pixels. */
-export const PATCH_PIXELS = 16;
-
-/** Frames per second that Wan was trained on. */
-export const WAN_FPS = 16;
-
-/** Pixel frames of the videos that Wan and Pusa were trained on. */
-export const TRAINED_LENGTH = 81;
+/** The bases, see pusa_core/bases: what counts frames, and how a graph shows which one it is for. The first one is Wan's. */
+export const BASES = [{ id: "wan", short: "Wan", stride: 4, groups: "four", lengths: "4n + 1", sizeMultiple: 16, fps: 16, trainedLength: 81, schedule: "flow", latentNodes: ["EmptyHunyuanLatentVideo"], files: /wan[ _.-]?2[ _.-]?1|14b|1[._]3b|skyreels/i }, { id: "wan22_5b", short: "Wan2.2 5B", stride: 4, groups: "four", lengths: "4n + 1", sizeMultiple: 32, fps: 24, trainedLength: 121, schedule: "flow", latentNodes: ["Wan22ImageToVideoLatent"], files: /ti2v|wan[ _.-]?2[ _.-]?2[ _.-]?vae|(?<![0-9])5b/i }, { id: "mochi", short: "Mochi", stride: 6, groups: "six", lengths: "6n + 1", sizeMultiple: 16, fps: 30, trainedLength: 163, schedule: "linear quadratic", latentNodes: ["EmptyMochiLatentVideo"], files: /mochi|pusa[ _.-]?v0/i }];
 
 /** What a position counts, as the nodes call it. */
 export const LATENT_FRAME = "latent frame";
@@ -29,6 +20,15 @@ export const TIMESTEPS = 1000;
 
 /** Shift that Pusa was trained with and LightX2V distilled for. */
 export const SHIFT = 5;
+
+/** The choice of schedule that leaves it to the model. */
+export const OF_THE_BASE = "of the base";
+
+/** Mochi's schedule, as the nodes call it. */
+export const LINEAR_QUADRATIC = "linear quadratic";
+
+/** Share of the picture that the first half of the linear-quadratic schedule makes. */
+export const THRESHOLD = 0.025;
 
 /** Most steps that the nodes take. */
 export const MAX_STEPS = 1000;
@@ -82,7 +82,10 @@ export const WAN21 = "wan2.1";
 export const AUTO = "auto";
 
 /** What a file name says that is for an expert. */
-export const EXPERT_NAME_PATTERNS = { high_noise: /(?<![a-z])high(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def|motion|v?ram|dynamic)(?![a-z])))/i, low_noise: /(?<![a-z])low(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def|motion|v?ram|dynamic)(?![a-z])))/i };
+export const EXPERT_NAME_PATTERNS = { high_noise: /(?<![a-z])high(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def(?:inition)?|motion|v?ram|mem(?:ory)?|dynamic|ranks?|dims?|alpha|lr|cfg|steps?|strength|weight|scale|contrast|light(?:ing)?|key|angle|shot|speed|poly|budget|bit(?:rate)?|precision|fidelity|freq(?:uency)?|saturation|exposure|heels?|school|fashion|fantasy|pass)(?![a-z])))/i, low_noise: /(?<![a-z])low(?:[ _.-]?noise|(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def(?:inition)?|motion|v?ram|mem(?:ory)?|dynamic|ranks?|dims?|alpha|lr|cfg|steps?|strength|weight|scale|contrast|light(?:ing)?|key|angle|shot|speed|poly|budget|bit(?:rate)?|precision|fidelity|freq(?:uency)?|saturation|exposure|heels?|school|fashion|fantasy|pass)(?![a-z])))/i };
+
+/** An expert named in full, which counts in a Wan2.1 file's name too. */
+export const EXPERT_WHOLE_TERMS = { high_noise: /high[ _.-]?noise/i, low_noise: /low[ _.-]?noise/i };
 
 /** What a file name says that is for Wan2.1. */
 export const WAN21_PATTERN = /wan[ _.-]?2[ _.-]?1|(?<![a-z])pusa[ _-]?v1(?:\.[a-z]+)?$/i;

@@ -1,5 +1,6 @@
 // What can be told of a graph from its nodes' settings alone, before anything runs.
-import { FRAME_AWARE, INJECTORS, LIGHTX2V_LOADER, LONG_VIDEO, MERGED_FOLDER, NO_VIDEO, PATCH_PIXELS, PUSA_LOADER, SAMPLING_PATCH, STRIDE, SWITCH, WAN_FPS } from "./generated_facts.js";
+import { WAN, baseOfGraph } from "./bases.js";
+import { FRAME_AWARE, INJECTORS, LIGHTX2V_LOADER, LONG_VIDEO, MERGED_FOLDER, NO_VIDEO, PUSA_LOADER, SAMPLING_PATCH, SWITCH } from "./generated_facts.js";
 import { carriedInto } from "./lost_frames.js";
 import { classOf, sourceOf, valueOf } from "./wires.js";
 
@@ -19,6 +20,7 @@ const LORA_LOADER = /lora/i;
  */
 export function checkGraph(nodes) {
   const active = nodes.filter(({ mode }) => mode !== NEVER && mode !== BYPASSED);
+  const base = baseOfGraph(active);
   const classes = new Set(active.map(classOf));
   const has = (/** @type {string[]} */ names) => names.some((name) => classes.has(name));
   /** @type {string[]} */
@@ -26,10 +28,10 @@ export function checkGraph(nodes) {
   if (has(INJECTORS) && !has(FRAME_AWARE)) {
     found.push("Frames are given, but no node gives them timesteps of their own: add Apply Vectorized Timesteps or Vectorized Timestep Sampler.");
   }
-  if (has(INJECTORS) && !has([PUSA_LOADER]) && !active.some(mayHoldLora)) {
+  if (has(INJECTORS) && base === WAN && !has([PUSA_LOADER]) && !active.some(mayHoldLora)) {
     found.push("Frames are given, but there is no Pusa LoRA Loader between the model and the sampler.");
   }
-  for (const node of active) found.push(...settings(node), ...experts(node));
+  for (const node of active) found.push(...settings(node, base), ...experts(node));
   for (const node of active.filter(samples)) found.push(...lost(node));
   for (const node of active.filter((each) => FRAME_AWARE.includes(classOf(each)))) found.push(...overridden(node));
   if (has([LIGHTX2V_LOADER])) {
@@ -41,18 +43,20 @@ export function checkGraph(nodes) {
 
 /**
  * @param {Node} node
+ * @param {import("./bases.js").Base} base
  * @returns {string[]}
  */
-function settings(node) {
+function settings(node, base) {
   /** @type {string[]} */
   const found = [];
   const [width, height, length] = ["width", "height", "length"].map((name) => number(node, name));
   if (width !== undefined && height !== undefined && length !== undefined) {
-    if (length % STRIDE !== 1) found.push(`The length ${length} is not 4n + 1, such as 77 or 81.`);
-    if (width % PATCH_PIXELS || height % PATCH_PIXELS) found.push(`The size ${width} x ${height} is not a multiple of 16.`);
+    const { lengths, stride, sizeMultiple, trainedLength } = base;
+    if ((length - 1) % stride !== 0) found.push(`The length ${length} is not ${lengths}, such as ${trainedLength - stride} or ${trainedLength}.`);
+    if (width % sizeMultiple || height % sizeMultiple) found.push(`The size ${width} x ${height} is not a multiple of ${sizeMultiple}.`);
   }
   const rate = playsVideo(node) ? (number(node, "fps") ?? number(node, "frame_rate")) : undefined;
-  if (rate !== undefined && rate > 0 && rate % WAN_FPS) found.push(`The frame rate is ${rate}; Wan makes 16 pictures a second.`);
+  if (rate !== undefined && rate > 0 && rate % base.fps) found.push(`The frame rate is ${rate}; ${base.short} makes ${base.fps} pictures a second.`);
   return found;
 }
 

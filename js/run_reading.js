@@ -1,9 +1,11 @@
 // What surrounds an injector in its graph: the latent it fills, the pictures it gets, the run that follows.
-import { APPLY, INJECTORS, MAX_STEPS, SAMPLER, SCHEDULER, SWITCH, TRAINED_LENGTH, WAN_FPS } from "./generated_facts.js";
+import { WAN, baseOfFiles, baseOfLatentNode } from "./bases.js";
+import { APPLY, INJECTORS, LINEAR_QUADRATIC, MAX_STEPS, OF_THE_BASE, SAMPLER, SCHEDULER, SWITCH } from "./generated_facts.js";
 import { latentFrameCount } from "./latent_frames.js";
-import { flowSigmas, highNoiseSteps, simpleSigmas } from "./schedule.js";
+import { flowSigmas, highNoiseSteps, linearQuadraticSigmas, simpleSigmas } from "./schedule.js";
 import { classOf, sourceOf, targetsOf, valueOf } from "./wires.js";
 
+/** @typedef {import("./bases.js").Base} Base */
 /** @typedef {import("./wires.js").Node} Node */
 /** @typedef {import("./wires.js").End} End */
 /**
@@ -15,7 +17,6 @@ import { classOf, sourceOf, targetsOf, valueOf } from "./wires.js";
 
 export const [FRAMES_INJECTOR, VIDEO_INJECTOR, KEYFRAMES, TRANSITION, LOOP] = INJECTORS;
 export { INJECTORS };
-const DEFAULT_LATENT_FRAMES = latentFrameCount(TRAINED_LENGTH);
 const IMAGE_PASSERS = ["ImageScale", "ImageScaleBy", "ImageScaleToTotalPixels", "ImageScaleToMaxDimension", "ResizeAndPadImage", "ImageCrop", "ImageSharpen", "ImageBlur"];
 const IMAGE_JOINERS = ["ImageBatch", "BatchImagesNode"];
 
@@ -27,20 +28,26 @@ export function isInjector(node) {
 /**
  * The latent that an injector fills.
  * @param {Node} injector
- * @returns {{latentFrames: number, known: boolean, before: Node[]}} `known` is false where the length was not found and Wan's
- *   81 frames are assumed; `before` are the injectors upstream, the first one first
+ * @returns {{latentFrames: number, known: boolean, before: Node[], base: Base}} `known` is false where the length was not found and
+ *   that of the training videos is assumed; `before` are the injectors upstream, the first one first; `base` is Wan where nothing tells
  */
 export function readLatent(injector) {
   const before = [];
   let node = sourceOf(injector, "latent")?.node;
+  let base = null;
   for (let hop = 0; node && hop < 100; hop += 1) {
     if (isInjector(node)) before.unshift(node);
+    base ??= baseOfLatentNode(node);
     const length = node.widgets?.some(({ name }) => name === "length") ? Number(valueOf(node, "length")) : NaN;
-    if (length >= 1) return { latentFrames: latentFrameCount(length), known: true, before };
+    if (length >= 1) {
+      base ??= baseOfFiles(injector) ?? WAN;
+      return { latentFrames: latentFrameCount(length, base), known: true, before, base };
+    }
     const input = node.inputs?.findIndex(({ type }) => type === "LATENT") ?? -1;
     node = input < 0 ? undefined : sourceOf(node, input)?.node;
   }
-  return { latentFrames: DEFAULT_LATENT_FRAMES, known: false, before };
+  base ??= baseOfFiles(injector) ?? WAN;
+  return { latentFrames: latentFrameCount(base.trainedLength, base), known: false, before, base };
 }
 
 /**
@@ -92,13 +99,14 @@ export function viewOf(value) {
 }
 
 /**
- * Frames per second of the video that the graph makes, Wan's own where it does not say.
+ * Frames per second of the video that the graph makes, the base's own where it does not say.
  * @param {Node} injector
+ * @param {Base} [base]
  */
-export function readFps(injector) {
+export function readFps(injector, base = WAN) {
   const maker = injector.graph?.nodes?.find((node) => classOf(node) === "CreateVideo");
   const fps = Number(maker ? valueOf(maker, "fps") : NaN);
-  return fps > 0 ? fps : WAN_FPS;
+  return fps > 0 ? fps : base.fps;
 }
 
 /**
@@ -135,27 +143,29 @@ function isSampler(node) {
 /**
  * The steps that follow an injector.
  * @param {Node | null} sampler what findSampler found
+ * @param {Base} [base] of the latent
  * @returns {Run}
  */
-export function readRun(sampler) {
+export function readRun(sampler, base = WAN) {
   if (!sampler) return { sigmas: flowSigmas(30), highSteps: null, note: "No sampler is connected yet: shown for 30 steps, shift 5." };
-  const [sigmas, note] = readSigmas(sampler);
+  const [sigmas, note] = readSigmas(sampler, base);
   const boundary = readBoundary(sampler);
   return { sigmas, note, highSteps: boundary === null ? null : highNoiseSteps(sigmas, boundary) };
 }
 
 /**
  * @param {Node} sampler
+ * @param {Base} base
  * @returns {[number[], string]}
  */
-function readSigmas(sampler) {
+function readSigmas(sampler, base) {
   const given = sourceOf(sampler, "sigmas");
   if (given) {
-    const sigmas = classOf(given.node) === SCHEDULER ? flowOf(given.node) : null;
+    const sigmas = classOf(given.node) === SCHEDULER ? scheduleOf(given.node, sourceOf(given.node, "model") ? base : WAN) : null;
     return sigmas ? [sigmas, ""] : guess(given.node, "sets the noise levels");
   }
   if (classOf(sampler) === SAMPLER) {
-    const sigmas = flowOf(sampler);
+    const sigmas = scheduleOf(sampler, base);
     if (sigmas) return [sigmas, ""];
   }
   if (valueOf(sampler, "scheduler") === "simple") {
@@ -177,14 +187,18 @@ function guess(node, does) {
 }
 
 /**
- * @param {Node} node with the widgets steps, shift and denoise
+ * @param {Node} node with the widgets steps, shift, denoise and schedule
+ * @param {Base} base whose schedule "of the base" means
  * @returns {number[] | null}
  */
-function flowOf(node) {
+function scheduleOf(node, base) {
   const [steps, shift, denoise] = ["steps", "shift", "denoise"].map((name) => Number(valueOf(node, name) ?? NaN));
   const strength = Number.isNaN(denoise) ? 1 : denoise;
   const fits = Number.isInteger(steps) && steps >= 1 && steps <= MAX_STEPS && shift >= 1 && strength > 0 && strength <= 1;
-  return fits ? flowSigmas(steps, shift, strength) : null;
+  if (!fits) return null;
+  const named = valueOf(node, "schedule") ?? OF_THE_BASE;
+  const schedule = named === OF_THE_BASE ? base.schedule : named;
+  return schedule === LINEAR_QUADRATIC ? linearQuadraticSigmas(steps, strength) : flowSigmas(steps, shift, strength);
 }
 
 /**

@@ -1,5 +1,5 @@
 // Noise levels of a run, as pusa_core/schedule.py, pusa_core/experts.py and ComfyUI's float32 arithmetic compute them.
-import { SHIFT, TIMESTEPS } from "./generated_facts.js";
+import { SHIFT, THRESHOLD, TIMESTEPS } from "./generated_facts.js";
 
 /**
  * Noise levels of Wan's flow matching, pure noise first, clean last.
@@ -13,6 +13,23 @@ export function flowSigmas(steps, shift = SHIFT, denoise = 1) {
     const ramp = denoise * (1 - i / steps);
     return Math.fround((shift * ramp) / (1 + (shift - 1) * ramp));
   });
+}
+
+/**
+ * Noise levels of Mochi: a slow straight line over the first half of the steps, then a parabola down to 0.
+ * @param {number} steps >= 1
+ * @param {number} [denoise] in (0, 1]; below 1 the last levels of a longer schedule
+ * @returns {number[]} steps + 1 sigmas, the last one 0, rounded to float32
+ */
+export function linearQuadraticSigmas(steps, denoise = 1) {
+  const whole = Math.max(steps, Math.trunc(steps / denoise));
+  const straight = Math.floor(whole / 2);
+  if (!straight) return [1, 0];
+  const curve = (straight - THRESHOLD * whole) / (straight * (whole - straight) ** 2);
+  const sigmas = Array.from({ length: whole + 1 }, (_, i) =>
+    i === whole ? 0 : Math.fround(1 - ((THRESHOLD * i) / straight + curve * Math.max(0, i - straight) ** 2)),
+  );
+  return sigmas.slice(-(steps + 1));
 }
 
 /**

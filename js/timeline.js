@@ -42,7 +42,7 @@ class InjectorTimeline {
       add: (frame, multiplier) => this.add(frame, multiplier),
       remove: (index) => this.remove(index),
       ramp: () => this.edit(ramp, true),
-      preset: (name) => this.edit((texts, { unit }) => this.preset(texts, name, unit), true),
+      preset: (name) => this.edit((texts, { unit, base }) => this.preset(texts, name, unit, base), true),
       done: remember,
       drop: (file, frame) => this.drop(file, frame),
       wheel: (event) => this.wheel(event),
@@ -83,7 +83,8 @@ class InjectorTimeline {
   }
 
   timeline() {
-    return readInjector(this.node, readLatent(this.node).latentFrames);
+    const { latentFrames, base } = readLatent(this.node);
+    return readInjector(this.node, latentFrames, base);
   }
 
   /**
@@ -139,9 +140,10 @@ class InjectorTimeline {
    * @param {Texts} texts
    * @param {string} name
    * @param {string} unit
+   * @param {import("./bases.js").Base} base
    */
-  preset(texts, name, unit) {
-    const chosen = presetTexts(name, unit);
+  preset(texts, name, unit, base) {
+    const chosen = presetTexts(name, unit, base);
     return isFixed(this.node) ? { ...texts, noiseMultipliers: chosen.noiseMultipliers } : chosen;
   }
 

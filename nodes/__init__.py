@@ -17,6 +17,7 @@ from .merge_loras import PusaMergeLoras
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
 from .stitch import PusaStitch
+from .training import PusaTrainingClip, PusaTrainingConfig, PusaTrainingFolder
 from .transition import PusaTransition
 
 NODES: list[type[io.ComfyNode]] = [
@@ -46,6 +47,9 @@ NODES: list[type[io.ComfyNode]] = [
     PusaColorDrift,
     PusaSchedulePlot,
     PusaDoctor,
+    PusaTrainingFolder,
+    PusaTrainingClip,
+    PusaTrainingConfig,
 ]
 
 

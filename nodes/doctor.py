@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..pusa_core.bases import WAN
 from ..pusa_core.doctor import diagnose, report
-from ..pusa_core.frames import FRAME_RATE
 from .host.doctor_facts import facts_of
 from .host.running_prompt import prompt_fingerprint
 from .host.schema import search_words
@@ -21,7 +21,7 @@ class PusaDoctor(io.ComfyNode):
         return io.Schema(
             node_id="PusaDoctor",
             display_name="Pusa Doctor",
-            category="Pusa",
+            category="Pusa/tools",
             **search_words("debug", "check graph"),
             description=(
                 "Looks at the model, its LoRAs, the latent, the schedule and the settings of the connected nodes, and says what "
@@ -56,7 +56,7 @@ class PusaDoctor(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "frame_rate",
-                    default=FRAME_RATE,
+                    default=WAN.fps,
                     min=0.0,
                     max=240.0,
                     step=1.0,
@@ -82,7 +82,7 @@ class PusaDoctor(io.ComfyNode):
         sigmas: Any = None,
         cfg: float = 0.0,
         sampler_name: str = "",
-        frame_rate: float = FRAME_RATE,
+        frame_rate: float = WAN.fps,
     ) -> io.NodeOutput:
         facts = facts_of(model, latent, sigmas, cfg, sampler_name, frame_rate, cls.hidden)
         findings = diagnose(facts)

@@ -24,7 +24,7 @@ class PusaMoESwitch(io.ComfyNode):
         return io.Schema(
             node_id="PusaMoESwitch",
             display_name="Wan2.2 MoE Switch",
-            category="Pusa",
+            category="Pusa/models",
             **search_words("high noise low noise", "two experts", "Wan2.2"),
             description=(
                 "Joins Wan2.2's two experts into one model for any sampler: no step arithmetic, no second sampler, no noise added "
@@ -78,7 +78,7 @@ class PusaStages(io.ComfyNode):
         return io.Schema(
             node_id="PusaStages",
             display_name="Pusa Stages",
-            category="Pusa",
+            category="Pusa/models",
             **search_words("three stages", "three samplers", "motion with LightX2V", "switch models"),
             description=(
                 "Runs one model for the first part of the schedule and another for the rest, behind one MODEL. Chain it for more: first steps "

@@ -10,7 +10,7 @@ from ..pusa_core.lora.experts import AUTO, EXPERTS, LIGHTX2V, PUSA
 from ..pusa_core.lora.matching import ON_MISMATCH, STOP
 from .host.folders import lora_names
 from .host.lora_loading import load_lora, lora_fingerprint
-from .host.schema import link_types_fit, search_words
+from .host.schema import advanced, link_types_fit, search_words
 
 EXPERT_TOOLTIP = (
     "The model this LoRA was made for. auto reads it from the file's name and metadata. "
@@ -28,7 +28,7 @@ class PusaLoraLoader(io.ComfyNode):
         return io.Schema(
             node_id="PusaLoraLoader",
             display_name="Pusa LoRA Loader",
-            category="Pusa",
+            category="Pusa/models",
             **search_words("Wan LoRA", "image to video LoRA"),
             description=(
                 "Adds a Pusa LoRA to a Wan text-to-video model and says on the node what was applied. "
@@ -61,6 +61,7 @@ class PusaLoraLoader(io.ComfyNode):
                     default=STOP,
                     optional=True,
                     tooltip=MISMATCH_TOOLTIP,
+                    **advanced(),
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="The model with the LoRA added.")],
@@ -88,7 +89,7 @@ class PusaLightX2VLoader(io.ComfyNode):
         return io.Schema(
             node_id="PusaLightX2VLoader",
             display_name="LightX2V Loader",
-            category="Pusa",
+            category="Pusa/models",
             **search_words("Lightning", "4 steps", "distill LoRA", "speed LoRA"),
             description=(
                 "Adds a LightX2V step-distillation LoRA: few steps at cfg 1. Applies all of the file, also the "
@@ -119,6 +120,7 @@ class PusaLightX2VLoader(io.ComfyNode):
                     default=STOP,
                     optional=True,
                     tooltip=MISMATCH_TOOLTIP,
+                    **advanced(),
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="The model with the LoRA added.")],

@@ -18,7 +18,7 @@ class PusaMergeLoras(io.ComfyNode):
         return io.Schema(
             node_id="PusaMergeLoras",
             display_name="Merge LoRAs",
-            category="Pusa",
+            category="Pusa/models",
             **search_words("bake LoRA", "fuse LoRA", "low VRAM", "save merged model"),
             description=(
                 "Puts the LoRAs on a model into its weights once. For a model larger than the VRAM, where ComfyUI otherwise "

@@ -13,7 +13,7 @@ from ..pusa_core.clips.sound import mono_or_stereo
 from ..pusa_core.clips.stitch import stitch
 from ..pusa_core.clips.time_stamps import WAN_RATE, Clip, check_rate
 from ..pusa_core.errors import PusaError
-from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
+from ..pusa_core.images import CROP, RESIZES, as_pictures, fit_images
 from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, RESIZE_TOOLTIP
 from .host.schema import search_words
 from .host.video import clip_of, said_of, video_of_frames
@@ -30,7 +30,7 @@ class PusaStitch(io.ComfyNode):
         return io.Schema(
             node_id="PusaStitch",
             display_name="Pusa Stitch",
-            category="Pusa",
+            category="Pusa/tools",
             **search_words("join clips", "concatenate video"),
             description=(
                 "Joins clips and generated frames without the frames both have: connect first for an extension, second for what "
@@ -122,7 +122,7 @@ class PusaStitch(io.ComfyNode):
         frame_rate: float = 16.0,
         audio: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
-        check_images(generated)
+        generated = as_pictures(generated)
         check_choice("output_rate", output_rate, RATES)
         check_choice("size", size, SIZES)
         given = [

@@ -1,71 +1,35 @@
-"""Latent frames and pixel frames: counting them, naming them, reading what a user typed about them."""
+"""Latent frames and pixel frames as a user types them; how many there are is counted by bases.Base."""
 
 from __future__ import annotations
 
 import math
 import re
 
+from .bases import WAN, Base
 from .choices import check_choice
 from .errors import PusaError
-
-STRIDE = 4
-"""Pixel frames per latent frame of the Wan VAE, after the first frame, which stands alone."""
-
-PIXELS = 8
-"""Pixels of one latent cell, in height and width."""
-
-PATCH_PIXELS = 16
-"""The DiT takes cells in pairs, hence multiples of 16 pixels."""
-
-FRAME_RATE = 16.0
-"""Frames per second of Wan's training videos."""
-
-TRAINED_LENGTH = 81
-"""Pixel frames of Wan's and Pusa's training videos: 21 latent frames."""
 
 LATENT_FRAME = "latent frame"
 VIDEO_FRAME = "video frame"
 POSITION_UNITS = (LATENT_FRAME, VIDEO_FRAME)
 
 
-def latent_frame_count(length: int) -> int:
-    """Latent frames of a video of `length` pixel frames: 1 -> 1, 5 -> 2, 81 -> 21; up to 3 frames at the end are left over."""
-    if length < 1:
-        raise PusaError(f"A video of {length} frames has no latent frames; use a length of 1 or more.")
-    return (length - 1) // STRIDE + 1
-
-
-def video_length(latent_frames: int) -> int:
-    """Pixel frames that `latent_frames` decode to: 1 -> 1, 2 -> 5, 21 -> 81."""
-    return STRIDE * (latent_frames - 1) + 1
-
-
-def first_pixel_frame(latent_frame: int) -> int:
-    """First pixel frame of a latent frame: latent frame i > 0 holds pixel frames 4i - 3 to 4i."""
-    return max(0, STRIDE * latent_frame - STRIDE + 1)
-
-
-def latent_frame_of(pixel_frame: int) -> int:
-    """Latent frame that holds a pixel frame: 0 -> 0, 1 to 4 -> 1, 80 -> 20."""
-    return (pixel_frame + STRIDE - 1) // STRIDE
-
-
-def resolve_position(position: int, latent_frames: int, unit: str = LATENT_FRAME) -> int:
+def resolve_position(position: int, latent_frames: int, unit: str = LATENT_FRAME, base: Base = WAN) -> int:
     """Latent frame in [0, latent_frames) for a user's position; negative counts from the end.
 
-    unit: "latent frame", or "video frame" for pixel frames of the decoded video.
+    unit: "latent frame", or "video frame" for pixel frames of the decoded video, which `base` counts.
     """
     check_choice("position_unit", unit, POSITION_UNITS)
-    count = latent_frames if unit == LATENT_FRAME else video_length(latent_frames)
+    count = latent_frames if unit == LATENT_FRAME else base.video_length(latent_frames)
     if not -count <= position < count:
         last = position if position >= 0 else -position - 1
-        needed = video_length((last if unit == LATENT_FRAME else latent_frame_of(last)) + 1)
+        needed = base.video_length((last if unit == LATENT_FRAME else base.latent_frame_of(last)) + 1)
         raise PusaError(
             f"Position {position} is outside this latent of {count} {unit}s. "
             f"Use {-count} to {count - 1}, or set the video length to {needed} or more."
         )
     position %= count
-    return position if unit == LATENT_FRAME else latent_frame_of(position)
+    return position if unit == LATENT_FRAME else base.latent_frame_of(position)
 
 
 def parse_positions(text: str) -> list[int]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from .bases import WAN, Base, base_of_channels
+from .errors import PusaError
 from .findings import Finding
-from .frames import first_pixel_frame, video_length
 from .graph.latents import lost_frames, other_latents
 from .graph.models import overridden_samplings
 from .graph.prompt import class_of
@@ -18,7 +19,7 @@ from .node_names import APPLY
 FREE = "No given frames: plain text-to-video."
 
 
-def given_text(noise_multipliers: Iterable[float] | None) -> str:
+def given_text(noise_multipliers: Iterable[float] | None, base: Base = WAN) -> str:
     """How many frames are given, where and with which multipliers: "1 given frame: latent frame 0 (video frame 0) at 0.2."
 
     noise_multipliers: [F], each in [0, 1], or None for all 1. Neighbours of one multiplier are one entry.
@@ -28,7 +29,7 @@ def given_text(noise_multipliers: Iterable[float] | None) -> str:
     for multiplier, run in groupby(range(len(multipliers)), key=multipliers.__getitem__):
         frames = list(run)
         if multiplier < 1.0:
-            entries.append(f"{_places(frames[0], frames[-1])} at {multiplier:g}")
+            entries.append(f"{_places(frames[0], frames[-1], base)} at {multiplier:g}")
     count = sum(m < 1.0 for m in multipliers)
     if not count:
         return FREE
@@ -52,11 +53,14 @@ def told(latent: Mapping[str, Any], prompt: Mapping[str, Any] | None, node: str)
     if class_of(known, node) == APPLY:
         faults += [one for one in other_latents(known, node) if f"(node {node})" in one.what]
     faults += overridden_samplings(known, node)
-    return said(given_text(values), faults)
+    return said(given_text(values, base_of_latent(latent)), faults)
 
 
 def told_of_windows(
-    noise_multipliers: Sequence[Sequence[float]], prompt: Mapping[str, Any] | None = None, node: str = ""
+    noise_multipliers: Sequence[Sequence[float]],
+    prompt: Mapping[str, Any] | None = None,
+    node: str = "",
+    base: Base = WAN,
 ) -> str:
     """The given frames of every window of a long video; windows alike are one line.
 
@@ -64,7 +68,7 @@ def told_of_windows(
     """
     lines: dict[str, list[int]] = {}
     for number, multipliers in enumerate(noise_multipliers, 1):
-        lines.setdefault(given_text(multipliers), []).append(number)
+        lines.setdefault(given_text(multipliers, base), []).append(number)
     text = "\n".join(f"{_windows(numbers)}: {line[0].lower()}{line[1:]}" for line, numbers in lines.items())
     return said(text, overridden_samplings(prompt or {}, str(node)))
 
@@ -72,6 +76,15 @@ def told_of_windows(
 def said(text: str, faults: Iterable[Finding]) -> str:
     """A node's text with its faults below, each as one line with its remedy."""
     return "\n".join([text, *(f"Warning: {one.what} {one.why} {one.fix}" for one in faults)])
+
+
+def base_of_latent(latent: Mapping[str, Any]) -> Base:
+    """The base of a LATENT for sentences about it; Wan's where its channels are no base's, which others refuse."""
+    samples: Tensor = latent["samples"]
+    try:
+        return WAN if samples.is_nested or samples.ndim != 5 else base_of_channels(samples.shape[1])
+    except PusaError:
+        return WAN
 
 
 def filled_frames(latent: Mapping[str, Any]) -> tuple[frozenset[int], ...]:
@@ -122,9 +135,9 @@ def _given(noise_multipliers: Sequence[float] | None) -> bool:
     return any(m < 1.0 for m in noise_multipliers or ())
 
 
-def _places(first: int, last: int) -> str:
+def _places(first: int, last: int, base: Base) -> str:
     """Latent frames with the video frames they hold: "latent frames 1 to 3 (video frames 1 to 12)"."""
-    pixel_first, pixel_last = first_pixel_frame(first), video_length(last + 1) - 1
+    pixel_first, pixel_last = base.first_pixel_frame(first), base.video_length(last + 1) - 1
     latent = f"latent frame {first}" if first == last else f"latent frames {first} to {last}"
     video = (
         f"video frame {pixel_first}"

@@ -11,7 +11,7 @@ from ...pusa_core.graph import GraphFaults, GraphSettings, read_faults, read_gra
 from ...pusa_core.lora.experts import LoraFacts
 from .expert_switch import experts_of
 from .lora_patches import lora_facts, parameter_shapes, patches_of_others
-from .models import require_wan_t2v
+from .models import require_base
 from .running_prompt import graph_around
 from .samplers import OFFERED, STOCHASTIC
 from .timesteps import multipliers_of
@@ -85,7 +85,7 @@ def model_facts(model: Any, loras_after_switch: tuple[LoraFacts, ...] = ()) -> M
 
 def _refusal(model: Any) -> str:
     try:
-        require_wan_t2v(model)
+        require_base(model)
     except PusaError as error:
         return str(error)
     return ""

@@ -8,7 +8,7 @@ from typing import Any
 from ...pusa_core.errors import PusaError
 from ...pusa_core.experts import StageEnd, check_boundary
 from .features import apply, feature_of
-from .models import require_wan_t2v
+from .models import base_of
 from .stages import Stage, Stages
 
 
@@ -54,7 +54,11 @@ def switch_experts(high: Any, low: Any, boundary: float, high_cfg: float = 0.0, 
     """One MODEL that runs both experts of Wan2.2."""
     end = StageEnd(sigma=check_boundary(boundary))
     for name, model in (("high_noise", high), ("low_noise", low)):
-        require_wan_t2v(model)
+        base = base_of(model)
+        if base.boundary is None:
+            raise PusaError(
+                f"{name} is {base.title}, which has no two experts. Connect it to the sampler without Wan2.2 MoE Switch."
+            )
         if feature_of(model, Stages) is not None:
             raise PusaError(
                 f"{name} already holds two experts. Connect the loaded models themselves to Wan2.2 MoE Switch."

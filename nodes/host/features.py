@@ -149,8 +149,9 @@ def put(clone: Any, feature: Feature, attach: Callable[[Any], None]) -> None:
             one.detach(clone)
     attach(clone)
     remember(clone, (*staying, feature))
-    clone.remove_callbacks_with_key(symbols.CallbacksMP.ON_CLONE, FOLLOW)
-    clone.add_callback_with_key(symbols.CallbacksMP.ON_CLONE, FOLLOW, follow_the_model)
+    if not symbols.missing(("CallbacksMP",)):
+        clone.remove_callbacks_with_key(symbols.CallbacksMP.ON_CLONE, FOLLOW)
+        clone.add_callback_with_key(symbols.CallbacksMP.ON_CLONE, FOLLOW, follow_the_model)
 
 
 def follow_the_model(before: Any, clone: Any) -> None:

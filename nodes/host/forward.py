@@ -66,6 +66,20 @@ KNOWN_WORDS = frozenset(
 )
 """Names and strings in its code, 0.3.64 to 0.12. A new one means it does something this forward may not do."""
 
+MODULATE = "modulate"
+"""Function that 0.38 has in the place of norm1, norm2 and addcmul: modulate(x, norm, shift, scale), with a fused kernel on a GPU."""
+
+MODULATE_WORDS = frozenset(
+    {"torch", "addcmul", "repeat_e", "comfy", "model_management", "in_training", "is_cuda", "numel", "quant_ops", "ck", "adaln", "eps"}
+)  # fmt: skip
+"""Names and strings in its code, 0.38."""
+
+MODULATE_FROM = 16 * 1024 * 1024
+"""Elements of x from which on it takes the kernel, 0.38; it knows no other number."""
+
+core_modulate = None if symbols.missing((MODULATE,)) else symbols.modulate
+"""ComfyUI's, None before 0.38."""
+
 
 def by_frame_forward(
     block: Any,
@@ -102,7 +116,7 @@ def by_frame_forward(
 
     x = x.contiguous()
     update = block.self_attn(
-        modulated(block.norm1(x), shift_attention, scale_attention, in_place),
+        _norm_and_modulate(block.norm1, x, shift_attention, scale_attention, in_place),
         freqs,
         transformer_options=options,
     )
@@ -115,8 +129,20 @@ def by_frame_forward(
     )
     x = x.add_(crossed) if in_place and crossed.dtype == x.dtype else x + crossed
     del crossed
-    update = block.ffn(modulated(block.norm2(x), shift_ffn, scale_ffn, in_place))
+    update = block.ffn(_norm_and_modulate(block.norm2, x, shift_ffn, scale_ffn, in_place))
     return gated(x, update, gate_ffn, out=x if in_place else None)
+
+
+def _norm_and_modulate(norm: Any, x: Tensor, shift: Tensor, scale: Tensor, in_place: bool) -> Tensor:
+    """norm(x) * (1 + scale) + shift, by ComfyUI's own function where it has one: it takes every frame for a video of one.
+
+    x: [B, L, C], contiguous; shift, scale: [B, F, C]. Returns a new [B, L, C].
+    """
+    if core_modulate is None:
+        return modulated(norm(x), shift, scale, in_place)
+    frames = shift.shape[0] * shift.shape[1]
+    of_frames = (one.reshape(frames, 1, x.shape[2]) for one in (shift, scale))
+    return core_modulate(x.view(frames, -1, x.shape[2]), norm, *of_frames).view(x.shape)
 
 
 def tokens_per_frame(height: int, width: int) -> int:
@@ -202,13 +228,37 @@ def reason_against_blocks(block_class: type) -> str | None:
     parameters = tuple(inspect.signature(forward).parameters)
     if parameters != PARAMETERS:
         return f"this ComfyUI's blocks take {', '.join(parameters[1:])}"
-    if new := sorted(words(forward.__code__) - KNOWN_WORDS):
+    found = words(forward.__code__)
+    if MODULATE in found:
+        if reason := _reason_against_modulate(forward):
+            return reason
+        found.remove(MODULATE)
+    elif core_modulate is not None:
+        return "this ComfyUI's blocks do not use its modulate"
+    if new := sorted(found - KNOWN_WORDS):
         return f"this ComfyUI's blocks use {', '.join(new)}, which it does not know"
     try:
         same = agrees_on_a_trial_block(block_class)
     except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as error:
         return f"a trial block failed ({error})"
     return None if same else "a trial block gave other bits"
+
+
+def _reason_against_modulate(forward: Any) -> str | None:
+    """Why the function that a block's forward calls for modulation is not the one that is known here."""
+    if core_modulate is None or forward.__globals__.get(MODULATE) is not core_modulate:
+        return "this ComfyUI's blocks have a modulate of their own"
+    if len(inspect.signature(core_modulate).parameters) != 4:
+        return "this ComfyUI's modulate takes other arguments"
+    code = core_modulate.__code__
+    if new := sorted(words(code) - MODULATE_WORDS):
+        return f"this ComfyUI's modulate uses {', '.join(new)}, which it does not know"
+    numbers = [value for value in code.co_consts if type(value) is int and value > 1]
+    return (
+        None
+        if numbers in ([], [MODULATE_FROM])
+        else "this ComfyUI's modulate changes its way at another size"
+    )
 
 
 def words(code: CodeType) -> set[str]:

@@ -26,7 +26,7 @@ from . import symbols
 from .attention import PYTORCH_ATTENTION
 from .features import Aspect, Feature, Hooks, apply, others_object_patches, owner_of
 from .forward import TOKENS_PER_FRAME, is_replaced, tokens_per_frame
-from .models import require_wan_t2v
+from .models import require_wan_forward
 from .timesteps import multipliers_of
 from .windows import frames_of_call
 
@@ -84,7 +84,8 @@ class RunMemory:
         frames = tuple(range(len(self.multipliers)) if window is None else window)
         if len(frames) != x.shape[2] or not self.plan.covers(sigmas, self.start_sigma, self.end_sigma):
             return None
-        key = (tuple(options.get("uuids", ())), frames)
+        # on several GPUs (MultiGPU CFG Split) a prompt may change its device, and with it the model, from step to step
+        key = (options.get("multigpu_thread_device"), tuple(options.get("uuids", ())), frames)
         memory = self.calls.get(key)
         if memory is None or memory.shape != tuple(x.shape):
             frozen, free = split_frames([self.multipliers[frame] for frame in frames], self.plan.up_to)
@@ -250,7 +251,11 @@ def attention_with_frozen_frames(
     else:
         frozen_key, frozen_value = memory.keys_and_values[attention]
         key, value = torch.cat((frozen_key, key), 1), torch.cat((frozen_value, value), 1)
-    x = symbols.optimized_attention(query, key, value, heads=attention.num_heads, transformer_options=options)
+    preferred = getattr(attention, "comfy_attention", None)  # 0.38 and later
+    more = {} if preferred is None else {"preferred_attention": preferred}
+    x = symbols.optimized_attention(
+        query, key, value, heads=attention.num_heads, transformer_options=options, **more
+    )
     return attention.o(x)
 
 
@@ -277,7 +282,7 @@ class FrozenFrameCache(Feature):
         return vars(self.plan)
 
     def check(self, patcher: Any) -> None:
-        require_wan_t2v(patcher)
+        require_wan_forward(patcher, self.name)
         plan, theirs = self.plan, others_object_patches(patcher)
         if plan.start_percent >= plan.end_percent:
             raise PusaError(

@@ -179,15 +179,12 @@ class LoraOnDisk(Feature):
 
     def attach(self, patcher: Any) -> None:
         reader = Reader(self.file, self.facts.fingerprint, keep_last=_asks_again(patcher))
-        patcher.add_patches(
-            {
-                DIT + change.parameter: (DiffOnDisk if change.rank is None else PairOnDisk)(
-                    set(change.keys), OnDisk(reader, change)
-                )
-                for change in self.parts
-            },
-            self.facts.strength,
-        )
+        pairs, differences = {}, {}  # apart: a layer may carry both, and add_patches takes one of each name
+        for change in self.parts:
+            kind, patches = (DiffOnDisk, differences) if change.rank is None else (PairOnDisk, pairs)
+            patches[DIT + change.parameter] = kind(set(change.keys), OnDisk(reader, change))
+        for patches in (pairs, differences):
+            patcher.add_patches(patches, self.facts.strength)
         super().attach(patcher)
 
     def carry_to(self, patcher: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,22 +11,26 @@ from ...pusa_core.errors import PusaError
 from ...pusa_core.loop import rolled_back, rolled_order, step_of
 from . import symbols
 from .features import Aspect, Feature, Hooks, apply
-from .models import require_wan_t2v
+from .models import require_wan_forward
 
 
 class RolledLatents:
     """DIFFUSION_MODEL wrapper: the model sees latent and per-frame timesteps rolled, and its velocity is rolled back.
 
-    The sampler's own state stays where it is, so any sampler, cache or preview works on it unchanged. Tensor operations only: this
-    runs inside the compiled region of TorchCompileModel.
+    The sampler's own state stays where it is, so any sampler, cache or preview works on it unchanged. That holds for the wrappers of
+    others too: EasyCache adds what it kept of an earlier step, so it must not see the latent rolled, wherever its node stands. Tensor
+    operations only: this runs inside the compiled region of TorchCompileModel.
     """
 
     def __init__(self, roll_per_step: int):
         self.roll_per_step = roll_per_step
 
-    def __call__(
-        self, executor: Callable[..., Tensor], x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any
-    ) -> Tensor:
+    def __call__(self, executor: Any, x: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if inner := executor.wrappers[executor.idx + 1 :]:
+            innermost = type(executor).new_class_executor(
+                executor.original, executor.class_obj, [*inner, self]
+            )
+            return innermost.execute(x, timestep, *args, **kwargs)
         options = next(
             (value for value in reversed(args) if isinstance(value, dict)),
             kwargs.get("transformer_options") or {},
@@ -64,7 +67,7 @@ class LoopRoll(Feature):
         return self.roll_per_step
 
     def check(self, patcher: Any) -> None:
-        require_wan_t2v(patcher)
+        require_wan_forward(patcher, self.name)
 
     def hooks(self, patcher: Any) -> Hooks:
         return Hooks(wrappers={symbols.WrappersMP.DIFFUSION_MODEL: RolledLatents(self.roll_per_step)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from operator import ne
 from typing import Any
@@ -12,8 +13,18 @@ from comfy_api.latest import io
 
 def search_words(*words: str) -> dict[str, Any]:
     """Schema arguments for these words; none on a ComfyUI whose Schema would refuse the keyword and drop the pack."""
+    return of_today(search_aliases=list(words))
+
+
+def advanced() -> dict[str, Any]:
+    """Arguments of an input that a first look does not need: folded away where the host can do that, nothing elsewhere."""
+    return {"advanced": True} if "advanced" in inspect.signature(io.Int.Input.__init__).parameters else {}
+
+
+def of_today(**fields: Any) -> dict[str, Any]:
+    """Those of the Schema arguments that this host knows: essentials_category, has_intermediate_output and what will come."""
     known = {field.name for field in dataclasses.fields(io.Schema)}
-    return {"search_aliases": list(words)} if "search_aliases" in known else {}
+    return {name: value for name, value in fields.items() if name in known}
 
 
 def link_types_fit(schema: io.Schema, input_types: Mapping[str, Any]) -> bool | str:

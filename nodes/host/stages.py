@@ -21,7 +21,7 @@ from . import symbols
 from .features import Aspect, Feature, Hooks, apply, feature_of, features_of, put
 from .identity import model_identity
 from .masked_runs import MaskReference
-from .models import require_wan_t2v
+from .models import base_of
 from .timesteps import multipliers_of
 from .transfer import carry_over
 
@@ -141,7 +141,11 @@ class StagedRun:
 
 def join_stages(earlier: Any, later: Any, end: StageEnd, earlier_cfg: float, later_cfg: float) -> Any:
     """One MODEL that runs `earlier` up to its end and then `later`; `earlier` may hold stages already."""
-    require_wan_t2v(earlier), require_wan_t2v(later)
+    of_earlier, of_later = base_of(earlier), base_of(later)
+    if of_earlier is not of_later:
+        raise PusaError(
+            f"earlier is {of_earlier.title} and later {of_later.title}: their latents differ. Use two models of one base."
+        )
     if feature_of(later, Stages) is not None:
         raise PusaError(
             "later already holds several models. Chain Pusa Stages the other way: the model with stages goes into earlier."

@@ -16,9 +16,14 @@ from ...pusa_core.errors import PusaError
 PLACES: dict[str, tuple[str, ...]] = {
     # model classes
     "WAN21": ("comfy.model_base:WAN21",),
+    "WAN22": ("comfy.model_base:WAN22",),
+    "MochiLatents": ("comfy.latent_formats:Mochi",),
+    "GenmoMochi": ("comfy.model_base:GenmoMochi",),
     "WanModel": ("comfy.ldm.wan.model:WanModel",),
     "WanAttentionBlock": ("comfy.ldm.wan.model:WanAttentionBlock",),
     "WanSelfAttention": ("comfy.ldm.wan.model:WanSelfAttention",),
+    "modulate": ("comfy.ldm.wan.model:modulate",),  # 0.38 and later
+    "rms_norm": ("comfy.ldm.common_dit:rms_norm",),
     "apply_rope1": ("comfy.ldm.wan.model:apply_rope1",),
     "optimized_attention": ("comfy.ldm.wan.model:optimized_attention",),
     "attention_pytorch": ("comfy.ldm.modules.attention:attention_pytorch",),
@@ -98,7 +103,7 @@ def require(what: str, names: Iterable[str]) -> None:
 
 def base_class(name: str) -> Any:
     """A class of ComfyUI to derive from; a bare stand-in where it is missing, so that the module still loads."""
-    return __getattr__(name) if name in _places else object
+    return __getattr__(name) if name in _places else type(f"Missing{name}", (), {})
 
 
 def version() -> str:

@@ -20,6 +20,14 @@ from .identity import value_identity
 
 logger = logging.getLogger("ComfyUI-Pusa")
 
+MULTIGPU = "multigpu"
+"""Key of additional_models under which MultiGPU CFG Split keeps the copies of a model for further GPUs (0.33 and later)."""
+
+BEFORE_THE_SWITCH = "Connect MultiGPU CFG Split before Wan2.2 MoE Switch, once for each expert."
+AFTER_MERGING = (
+    "Connect MultiGPU CFG Split after Merge LoRAs: its copies of the model would be without the LoRAs."
+)
+
 COMPILING = ("COMPILE_KEY", "TORCH_COMPILE_KWARGS", "set_torch_compile_wrapper")
 """Names of `symbols` with which TorchCompileModel's wrapper can be made for another model."""
 
@@ -31,6 +39,8 @@ def carry_over(before: Any, after: Any, onto: Any, same_weights: bool = False) -
     put there themselves is left out: they are carried by what they declare. same_weights: `onto` holds another copy of the same
     model, so that what was computed from the weights is right there too.
     """
+    if after.additional_models.get(MULTIGPU) and not before.additional_models.get(MULTIGPU):
+        raise PusaError(AFTER_MERGING if same_weights else BEFORE_THE_SWITCH)
     _carry_weights(before, after, onto)
     earlier = others_object_patches(before)
     for name, patch in others_object_patches(after).items():

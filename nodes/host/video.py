@@ -14,7 +14,7 @@ from ...pusa_core.clips.reading import clip_of_file
 from ...pusa_core.clips.sound import mono_or_stereo
 from ...pusa_core.clips.time_stamps import Audio, Clip, check_rate, clip_of_pictures
 from ...pusa_core.errors import PusaError
-from ...pusa_core.images import check_images
+from ...pusa_core.images import as_pictures
 from . import symbols
 from .tagged_video import TaggedVideo
 
@@ -52,8 +52,7 @@ def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:
     if video is None:
         raise PusaError(f"No clip came in for {name}. Connect a VIDEO (Load Video) or an IMAGE batch.")
     if isinstance(video, Tensor):
-        check_images(video)
-        return clip_of_pictures(video[..., :3], check_rate(frame_rate, "frame_rate"), name=name)
+        return clip_of_pictures(as_pictures(video), check_rate(frame_rate, "frame_rate"), name=name)
     if isinstance(video, symbols.VideoFromFile):
         source = video.get_stream_source()
         clip = clip_of_file(source, f"{name} {Path(source).name!r}" if isinstance(source, str) else name)
@@ -61,9 +60,8 @@ def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:
             return clip
     parts = video.get_components()
     audio = parts.audio and mono_or_stereo(parts.audio["waveform"], int(parts.audio["sample_rate"]))
-    check_images(parts.images)
     return clip_of_pictures(
-        parts.images[..., :3], check_rate(Fraction(parts.frame_rate), "the frame rate"), audio, name
+        as_pictures(parts.images), check_rate(Fraction(parts.frame_rate), "the frame rate"), audio, name
     )
 
 

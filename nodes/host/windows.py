@@ -16,4 +16,4 @@ def frames_of_call(options: dict[str, Any]) -> list[int] | None:
         return None
     anchor = getattr(window, "causal_anchor_index", None)
     frames = list(window.index_list)
-    return frames if anchor is None else [anchor, *frames]
+    return frames if anchor is None or anchor < 0 else [anchor, *frames]

@@ -19,6 +19,7 @@ PQ, HLG = 16, 18
 SPOKEN = {PQ: "PQ (HDR10)", HLG: "HLG"}
 
 HLG_PEAK = 1000.0  # cd/m2, BT.2100's nominal peak, for which its system gamma is 1.2
+STRIP = 2**18  # pixels
 SDR_WHITE = 100.0  # cd/m2, the display that method C makes its pictures for
 
 LUMINANCE_2020 = (0.2627, 0.6780, 0.0593)
@@ -59,8 +60,14 @@ def tone_curve(luminance: Tensor) -> Tensor:
 def to_sdr(pixels: np.ndarray, transfer: int) -> Tensor:
     """HDR pictures as players on an ordinary screen show them.
 
-    pixels: uint16 [H, W, 3], the signal's R'G'B' in BT.2020, 65535 is 1; transfer: PQ or HLG. Returns uint8 [H, W, 3].
+    pixels: uint16 [H, W, 3], the signal's R'G'B' in BT.2020, 65535 is 1; transfer: PQ or HLG. Returns uint8 [H, W, 3]. Works in
+    strips: floats of a whole 4K picture would take 500 MB.
     """
+    rows = max(1, STRIP // pixels.shape[1])
+    return torch.cat([_strip(pixels[at : at + rows], transfer) for at in range(0, len(pixels), rows)])
+
+
+def _strip(pixels: np.ndarray, transfer: int) -> Tensor:
     weights = torch.tensor(LUMINANCE_2020)
     light = torch.from_numpy(_light_table(transfer)[pixels])  # [H, W, 3]
     if transfer == HLG:  # the OOTF: what the scene's light becomes on the display

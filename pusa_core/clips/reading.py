@@ -20,6 +20,7 @@ import av.stream
 from ..errors import PusaError
 from .converting import Converter, Look, check_size, checked_pixel_shape
 from .deinterlacing import deinterlaced
+from .file_lengths import missing_bytes
 from .notes import Notes
 from .stamp_repair import Believable, Stamped, rising
 from .time_stamps import WAN_RATE, Audio, Clip, StampedFrame
@@ -75,11 +76,12 @@ class ClipFile:
         with opened(self.source, self.name) as container:
             stream = picture_stream(container, self.name)
             given = Fraction(stream.average_rate or 0)
-            sample = _rate_of(islice(_stamps(container, stream), SAMPLE))
+            unit = Fraction(stream.time_base or 1)
+            sample = _rate_of(islice(_stamps(container, stream), SAMPLE), unit)
             if _agree(given, sample):
                 return given
         with opened(self.source, self.name) as container:
-            found = _rate_of(_stamps(container, picture_stream(container, self.name)))
+            found = _rate_of(_stamps(container, picture_stream(container, self.name)), unit)
         if _agree(given, found):
             return given
         return found or (given if 0 < given <= FASTEST else WAN_RATE)
@@ -155,6 +157,10 @@ class ClipFile:
                 yield Stamped(None if pts is None else pts * unit, lasts * unit, frame)
             if len(lasting) > MOST_WAITING:
                 lasting.clear()
+        if missing := missing_bytes(self.source):
+            self.notes.add(
+                f"{self._spoken} breaks off: at least {missing} bytes at its end are missing; what is there was used."
+            )
         if reached.ends_early:
             self.notes.add(
                 f"{self._spoken} breaks off after {float(reached.seconds):.1f} of {float(reached.length or 0):.1f} seconds; what is there was used."
@@ -313,29 +319,34 @@ def _look(container: av.container.InputContainer, stream: av.VideoStream) -> Loo
     )
 
 
-def _stamps(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[Fraction]:
-    """When the stream's packets are decoded, seconds, in the file's order; ends where the file breaks."""
+def _stamps(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[tuple[int | None, int | None]]:
+    """When the stream's packets are shown and decoded, in its time base, in the file's order; ends where the file breaks."""
     try:
         for packet in container.demux(stream):
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            if stamp is not None:
-                yield stamp * Fraction(stream.time_base or 1)
+            if packet.size:
+                yield packet.pts, packet.dts
     except av.error.FFmpegError:
         return
 
 
-def _rate_of(stamps: Iterable[Fraction]) -> Fraction | None:
-    """Frames per second by time stamps in the order of decoding; None where they tell nothing.
+def _rate_of(stamps: Iterable[tuple[int | None, int | None]], unit: Fraction) -> Fraction | None:
+    """Frames per second by time stamps (shown, decoded) of `unit` seconds; None where they tell nothing.
 
     The mean of the steps, without those that are ten times as long as the one in the middle or go back: pauses, and clocks
     that start again.
     """
-    steps = [after - before for before, after in pairwise(stamps) if after >= before]
+    stamps = list(stamps)
+    decoded = [dts for _, dts in stamps if dts is not None]
+    shown = sorted(pts for pts, _ in stamps if pts is not None)
+    row = decoded if 2 * len(decoded) > len(stamps) else shown
+    steps = [after - before for before, after in pairwise(row) if after >= before]
     forward = sorted(step for step in steps if step > 0)
     if not forward:
         return None
     usual = [step for step in steps if step <= 10 * forward[len(forward) // 2]]
-    return (len(usual) / sum(usual, Fraction(0))).limit_denominator(1001)
+    return (len(usual) / (sum(usual) * unit)).limit_denominator(1001)
 
 
 def _agree(given: Fraction, found: Fraction | None) -> bool:

@@ -22,6 +22,8 @@ IN_STEP = Fraction(45, 1000)
 """Seconds that sound may lead before it is noticed (ITU-R BT.1359-1): smaller faults of the stamps are rounding."""
 RESTARTS = Fraction(1)
 """Seconds that stamps must go back by for a part of its own; less is sound that overlaps."""
+LEADS = Fraction(3, 4)
+"""Seconds of sound before the first picture that are nothing to speak of."""
 LONGEST = Fraction(24 * 3600)
 """Seconds of sound that memory is taken for."""
 
@@ -56,12 +58,23 @@ def read_sound(file: ClipFile) -> Audio | None:
                 file.notes.add(
                     f"{_spoken(file)} has {passed} sound track{'s' * (passed > 1)} that cannot be decoded; the next one was used."
                 )
-            return _laid_out(*found, file.first_stamp())
+            first = file.first_stamp()
+            _say_what_is_cut(file, found[0], first)
+            return _laid_out(*found, first)
     if known:
         file.notes.add(
             f"The sound of {file.name} is of a kind that FFmpeg cannot decode here: it is left out. Export the clip again with AAC sound."
         )
     return None
+
+
+def _say_what_is_cut(file: ClipFile, placed: _Placed, begin: Fraction) -> None:
+    """A long sound before the first picture is a fault of the file, or of how it was cut."""
+    heard = next((stamp for _, stamp, _ in placed.blocks if stamp is not None), begin)
+    if begin - heard > LEADS:
+        file.notes.add(
+            f"The pictures of {file.name} begin {float(begin - heard):.1f} seconds after its sound; the sound before them is left out."
+        )
 
 
 def _spoken(file: ClipFile) -> str:
@@ -89,7 +102,8 @@ def _decode(file: ClipFile, index: int) -> tuple[_Placed, list[Fraction]]:
             try:
                 frames = track.codec_context.decode(packet)
             except av.error.FFmpegError:
-                continue  # a hole, which the stamps of what follows show
+                file.notes.add(f"The sound of {file.name} is damaged; it is silent there.")
+                continue  # the stamps of what follows show how long
             for frame in frames:
                 if resampler is None:
                     placed.rate = placed.rate or int(frame.sample_rate)

@@ -108,7 +108,10 @@ def stitch(
 
 
 def _shots(clip: Clip | None, source: str) -> list[Shot]:
-    """Every frame of a clip with its time from the first one on; its pictures are not made."""
+    """Every frame of a clip with its time from the first one on; its pictures are not made.
+
+    A last frame that stands for long comes again each sixteenth of a second, so that it stands to its end beside what follows.
+    """
     if clip is None:
         return []
     shots: list[Shot] = []
@@ -118,6 +121,10 @@ def _shots(clip: Clip | None, source: str) -> list[Shot]:
         shots.append(Shot(frame.time - begin, frame.duration, source, index))
     if not shots:
         raise PusaError("A clip to stitch has no frames. Connect a clip with at least one frame.")
+    last, step = shots[-1], 1 / WAN_RATE
+    end = last.time + last.duration
+    while shots[-1].time + step < end:
+        shots.append(Shot(shots[-1].time + step, min(step, end - shots[-1].time - step), source, last.index))
     return shots
 
 

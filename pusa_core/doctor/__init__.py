@@ -4,9 +4,8 @@ facts.py holds what is known, models.py, experts.py, schedules.py, latents.py an
 """
 
 from ..findings import Finding
-from ..frames import FRAME_RATE
 from .facts import Facts, ModelFacts
 from .report import diagnose, report
 from .schedules import implied_shift
 
-__all__ = ["FRAME_RATE", "Facts", "Finding", "ModelFacts", "diagnose", "implied_shift", "report"]
+__all__ = ["Facts", "Finding", "ModelFacts", "diagnose", "implied_shift", "report"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..bases import WAN, Base, base_of_channels
+from ..errors import PusaError
 from ..experts import BOUNDARY_T2V
-from ..frames import FRAME_RATE
 from ..graph.faults import GraphFaults
 from ..graph.settings import GraphSettings
 from ..lora.experts import HIGH_NOISE, LIGHTX2V, LOW_NOISE, LoraFacts
@@ -16,8 +17,8 @@ from ..merged_files import is_merged_file
 class ModelFacts:
     """One diffusion model as it would be sampled."""
 
-    refusal: str = ""  # why it is no Wan text-to-video model; empty when it is one
-    channels: int = 16  # of the latents it takes
+    refusal: str = ""  # why Pusa cannot work with it; empty when it is one
+    channels: int = WAN.channels  # of the latents it takes
     blocks: int = 40
     loras: tuple[LoraFacts, ...] = ()
     other_patches: int = 0  # weights patched by nodes that are not ours
@@ -41,7 +42,7 @@ class Facts:
     sigmas: tuple[float, ...] | None = None
     cfg: float = 0.0  # 0: read from the graph
     sampler_name: str = ""  # empty: read from the graph
-    frame_rate: float = FRAME_RATE  # 0: not known
+    frame_rate: float = WAN.fps  # as the node is set, whose default this is; 0: not known
     stochastic_samplers: frozenset[str] = frozenset()  # ComfyUI's samplers that add fresh noise
     pusa_samplers: frozenset[str] = frozenset()  # those that PusaSampler makes safe
     has_context_windows: bool = False
@@ -57,6 +58,14 @@ class Facts:
             (HIGH_NOISE, self.model, self.high_noise_cfg),
             (LOW_NOISE, self.low_noise, self.low_noise_cfg),
         )
+
+    @property
+    def base(self) -> Base:
+        """What counts frames and pixels; Wan's where the model is refused anyway."""
+        try:
+            return base_of_channels(self.model.channels)
+        except PusaError:
+            return WAN
 
     @property
     def loras(self) -> tuple[LoraFacts, ...]:

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..bases import WAN
 from ..findings import Finding
-from ..frames import (
-    FRAME_RATE,
-    PATCH_PIXELS,
-    PIXELS,
-    STRIDE,
-    TRAINED_LENGTH,
-    latent_frame_count,
-    video_length,
-)
 from .facts import Facts
 
 
@@ -24,48 +16,55 @@ def size(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "The latent is of a picture, not of a video.",
             f"A video latent has five axes, this one has {len(shape)}: {list(shape)}.",
-            "Use Empty Hunyuan Latent Video (16 channels) for the size and length.",
+            f"Use {facts.base.empty_latent} ({facts.base.channels} channels) for the size and length.",
         )
         return
+    base = facts.base
     if shape[1] != facts.model.channels:
         yield Finding(
             f"The latent has {shape[1]} channels, the model takes {facts.model.channels}.",
-            "It was made by another VAE or for another model (Wan2.2 5B has 48).",
-            "Use the Wan 2.1 VAE and Empty Hunyuan Latent Video.",
+            "It was made by another VAE or for another model (Wan2.1 and Wan2.2 14B have 16, Wan2.2 5B 48, Mochi 12).",
+            f"Use {base.vae_file} and {base.empty_latent}.",
         )
-    sizes = dict.fromkeys([*facts.graph.sizes, (shape[4] * PIXELS, shape[3] * PIXELS)])
-    odd = next(((w, h) for w, h in sizes if w % PATCH_PIXELS or h % PATCH_PIXELS), None)
+    multiple = base.size_multiple
+    sizes = dict.fromkeys(
+        [*facts.graph.sizes, (shape[4] * base.spatial_stride, shape[3] * base.spatial_stride)]
+    )
+    odd = next(((w, h) for w, h in sizes if w % multiple or h % multiple), None)
     if odd:
         width, height = odd
-        nearest = tuple(max(1, round(side / PATCH_PIXELS)) * PATCH_PIXELS for side in odd)
+        nearest = tuple(max(1, round(side / multiple)) * multiple for side in odd)
         yield Finding(
-            f"The size {width} x {height} is not a multiple of 16.",
-            "Wan works on squares of 16 pixels; the rest is cut or filled up, and condition frames no longer fit exactly.",
+            f"The size {width} x {height} is not a multiple of {multiple}.",
+            f"{base.short} works on squares of {multiple} pixels; the rest is cut or filled up, and condition frames no longer fit exactly.",
             f"Use {nearest[0]} x {nearest[1]}.",
         )
     for length in dict.fromkeys(facts.graph.lengths):
-        if length % STRIDE != 1:
-            shorter = (length - 1) // STRIDE * STRIDE + 1
+        if not base.is_whole(length):
+            shorter, longer = base.neighbours(length)
             yield Finding(
-                f"The length {length} is not 4n + 1.",
-                "Wan's VAE makes one latent frame of the first picture and one of every four that follow.",
-                f"Use {max(1, shorter)} or {shorter + STRIDE}.",
+                f"The length {length} is not {base.lengths}.",
+                f"{base.short}'s VAE makes one latent frame of the first picture and one of every {base.groups} that follow.",
+                f"Use {shorter} or {longer}.",
             )
-    if shape[2] > latent_frame_count(TRAINED_LENGTH) and not facts.has_context_windows:
+    if shape[2] > base.latent_frame_count(base.trained_length) and not facts.has_context_windows:
         yield Finding(
-            f"{shape[2]} latent frames ({video_length(shape[2])} pictures) in one pass.",
-            "Wan and Pusa were trained on 81 pictures; beyond that the motion repeats or falls apart.",
-            "Use a length of 81 and extend the video in further passes, or add WAN Context Windows.",
+            f"{shape[2]} latent frames ({base.video_length(shape[2])} pictures) in one pass.",
+            f"{base.short} and Pusa were trained on {base.trained_length} pictures; beyond that the motion repeats or falls apart.",
+            f"Use a length of {base.trained_length} and extend the video in further passes, or add WAN Context Windows.",
         )
 
 
 def frame_rate(facts: Facts) -> Iterator[Finding]:
-    """A rate that Wan does not make."""
-    # multiples of 16 come from frame interpolation
-    wrong = [rate for rate in (facts.frame_rate, *facts.graph.frame_rates) if rate > 0 and rate % FRAME_RATE]
+    """A rate that the model does not make."""
+    made = facts.base.fps
+    # the node's own default says nothing about another base's videos
+    typed = () if facts.frame_rate == WAN.fps else (facts.frame_rate,)
+    # multiples come from frame interpolation
+    wrong = [rate for rate in (*typed, *facts.graph.frame_rates) if rate > 0 and rate % made]
     for rate in dict.fromkeys(wrong):
         yield Finding(
             f"The frame rate is {rate:g}.",
-            "Wan makes 16 pictures a second; at another rate everything moves too fast or too slow.",
-            "Set it to 16 (32 after doubling the frames by interpolation).",
+            f"{facts.base.short} makes {made:g} pictures a second; at another rate everything moves too fast or too slow.",
+            f"Set it to {made:g} ({2 * made:g} after doubling the frames by interpolation).",
         )

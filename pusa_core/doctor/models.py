@@ -33,6 +33,8 @@ def base_model(facts: Facts) -> Iterator[Finding]:
 
 def pusa_lora(facts: Facts) -> Iterator[Finding]:
     """Given frames need a Pusa LoRA."""
+    if not facts.base.needs_pusa_lora:
+        return
     if facts.conditions and not facts.has_other_patches and not any(f.loader == PUSA for f in facts.loras):
         yield Finding(
             "Frames are given, but the model has no Pusa LoRA.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from ..findings import Finding
-from ..frames import PIXELS
 from .experts import experts
 from .facts import Facts
 from .given import another_latent, conditions, given_frames_lost, sampling_overridden
@@ -52,7 +51,8 @@ def _looked_at(facts: Facts) -> str:
     parts.append("no LoRA of ours" if not facts.loras else ", ".join(lora.file for lora in facts.loras))
     if len(facts.latent_shape) == 5:
         _, _, frames, height, width = facts.latent_shape
-        parts.append(f"{frames} latent frames of {width * PIXELS} x {height * PIXELS}")
+        pixels = facts.base.spatial_stride
+        parts.append(f"{frames} latent frames of {width * pixels} x {height * pixels}")
     parts.append(f"{len(facts.conditions)} given frames" if len(facts.conditions) != 1 else "1 given frame")
     if facts.steps:
         parts.append(f"{'/'.join(map(str, dict.fromkeys(facts.steps)))} steps")

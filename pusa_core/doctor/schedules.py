@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..bases import LINEAR_QUADRATIC
 from ..findings import Finding
 from ..lora.experts import LIGHTX2V, SPOKEN
 from ..node_names import SAMPLER
-from ..schedule import SHIFT
+from ..schedule import SHIFT, THRESHOLD, linear_quadratic_sigmas
 from .facts import Facts
 
 SHIFT_RANGE = (3.0, 12.0)
 """Pusa and LightX2V use 5; Wan's own settings lie between 3 (480p) and 12 (Wan2.2 text-to-video)."""
+
+OFF_SCHEDULE = 0.05
+"""Sigma: beyond this a level does not belong to the linear-quadratic schedule."""
 
 FEWEST_STEPS = 5
 """Without distillation; "10 steps or more" is the authors' advice, "5 is already very good" their lower end."""
@@ -43,15 +47,15 @@ def distillation(facts: Facts) -> Iterator[Finding]:
         return
     if facts.steps and 0 < min(facts.steps) < FEWEST_STEPS:
         yield Finding(
-            f"{min(facts.steps)} steps without LightX2V.",
+            f"{min(facts.steps)} steps without {_distillation(facts)}.",
             "A model that was not distilled needs more steps than that for a clean picture.",
-            "Set steps to 30 (10 at least), or add LightX2V Loader and cfg 1.",
+            f"Set steps to {facts.base.steps} (10 at least)" + _or_lightx2v(facts, " and cfg 1"),
         )
     if facts.cfgs and max(facts.cfgs) <= 1.0:
         yield Finding(
-            f"cfg {max(facts.cfgs):g} without LightX2V.",
+            f"cfg {max(facts.cfgs):g} without {_distillation(facts)}.",
             "Without guidance the prompt hardly counts and the negative prompt not at all.",
-            "Set cfg to 3, or add LightX2V Loader.",
+            f"Set cfg to {facts.base.cfg:g}" + _or_lightx2v(facts, ""),
         )
 
 
@@ -66,6 +70,9 @@ def schedule(facts: Facts) -> Iterator[Finding]:
             "Set steps and denoise above 0.",
         )
         return
+    if facts.base.schedule == LINEAR_QUADRATIC:
+        yield from _linear_quadratic(facts)
+        return
     shift = implied_shift(facts.sigmas)
     low, high = (SHIFT - 0.5, SHIFT + 0.5) if facts.is_distilled else SHIFT_RANGE
     if shift is not None and not low <= shift <= high:
@@ -76,6 +83,25 @@ def schedule(facts: Facts) -> Iterator[Finding]:
             else f"Pusa was trained for {SHIFT:g}; far from it too few steps fall where the motion is decided.",
             f"Use Pusa Scheduler with shift {SHIFT:g}.",
         )
+
+
+def _linear_quadratic(facts: Facts) -> Iterator[Finding]:
+    sigmas = facts.sigmas or ()
+    wanted = linear_quadratic_sigmas(len(sigmas) - 1).tolist()
+    if sigmas[0] > 0.999 and max(abs(a - b) for a, b in zip(sigmas, wanted, strict=True)) > OFF_SCHEDULE:
+        yield Finding(
+            "The sigmas are not of the linear-quadratic schedule.",
+            f"{facts.base.title} and Pusa V0.5 are sampled on it: half of the steps take away the first {THRESHOLD:g} of the noise.",
+            "Connect the model to Pusa Scheduler, or set its schedule to linear quadratic.",
+        )
+
+
+def _distillation(facts: Facts) -> str:
+    return "LightX2V" if facts.base.needs_pusa_lora else "distillation"
+
+
+def _or_lightx2v(facts: Facts, more: str) -> str:
+    return f", or add LightX2V Loader{more}." if facts.base.needs_pusa_lora else "."
 
 
 def stochastic_sampler(facts: Facts) -> Iterator[Finding]:

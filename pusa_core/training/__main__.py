@@ -126,7 +126,7 @@ def _size(text: str) -> tuple[int, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pusa_core.training",
-        description="Teach a Wan text-to-video model per-frame timesteps (docs/TRAINING.md).",
+        description="Teach a Wan text-to-video model per-frame timesteps.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="what one device reaches; default: a published H100 run's",
     )
-    plan.add_argument("--table", action="store_true", help="the table of docs/TRAINING.md")
+    plan.add_argument("--table", action="store_true", help="the whole table, for every base and card")
     plan.set_defaults(run=run_plan)
 
     for name, run, text in (

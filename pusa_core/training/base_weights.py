@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,12 +46,11 @@ class BaseWeights:
             value: Tensor = file.get_tensor(key)
             if value.dtype.itemsize > 1:
                 return value
-            value = value.float()
-            stem = key.removesuffix(".weight")
-            for scale in SCALES:
-                if f"{stem}{scale}" in file.keys():  # noqa: SIM118 (a safe_open is no mapping)
-                    return value * file.get_tensor(f"{stem}{scale}").float()
-        return value
+            stem, keys = key.removesuffix(".weight"), set(file.keys())
+            scales = [
+                file.get_tensor(f"{stem}{scale}").float() for scale in SCALES if f"{stem}{scale}" in keys
+            ]
+        return math.prod(scales, start=value.float())
 
 
 def open_base(path: Path, base: str = "any") -> BaseWeights:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..clip_files import clip_of_file
+from ..clips.reading import clip_of_file
+from ..clips.time_stamps import Clip
 from ..folders import PICTURES, load_picture
-from ..time_stamps import Clip
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 

@@ -254,7 +254,7 @@ def read_config(path: Path) -> TrainingConfig:
     """The run that a TOML file describes; relative paths in it are seen from the file's own folder."""
     if not path.is_file():
         raise PusaError(
-            f"There is no file {path}. Write one with the node Pusa Training Config, or copy the example of docs/TRAINING.md."
+            f"There is no file {path}. Write one with the node Pusa Training Config, or copy the example on the pack's page (Training)."
         )
     toml = _toml()
     try:

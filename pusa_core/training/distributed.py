@@ -85,7 +85,7 @@ def shard(model: WanDiT, settings: ParallelSettings, launched: Launched, compute
     kind, count = launched.device.type, launched.count
     if not dist.is_initialized():  # one device, started without a launcher
         backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
     mesh = _mesh(kind, count, settings)
     policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False)
     offload = CPUOffloadPolicy(pin_memory=kind == "cuda") if settings.cpu_offload else OffloadPolicy()

@@ -165,7 +165,10 @@ def _restore(
     owners = _owners(run)
     for name, parameter in run.trained.items():
         state = owners[name].state[parameter]
-        for key in (key for key in found.keys if key.startswith("state/") and key.split("/", 2)[2] == name):
+        # in one order on all processes, which put shared-out tensors together one after the other
+        for key in sorted(
+            key for key in found.keys if key.startswith("state/") and key.split("/", 2)[2] == name
+        ):
             value = found.read(key)
             same = value.shape == parameter.shape
             state[key.split("/", 2)[1]] = (
@@ -200,7 +203,7 @@ def _save(
         add(f"weight/{name}", parameter)
         if name in averages:
             add(f"ema/{name}", averages[name])
-        for key, value in owners[name].state[parameter].items():
+        for key, value in sorted(owners[name].state[parameter].items()):
             if isinstance(value, Tensor):
                 add(f"state/{key}/{name}", value)
             elif isinstance(value, (int, float)):

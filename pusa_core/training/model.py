@@ -79,14 +79,14 @@ def fill(model: nn.Module, base: BaseWeights, seed: int, like: Callable[[Tensor,
 def recompute_blocks(model: WanDiT) -> None:
     """Keep only what goes into each block, and compute the rest again on the way back."""
     for block in model.blocks:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def keep_input_types(model: nn.Module) -> None:
     """Under autocast peft need not turn the input of its matrices into float32 first."""
     for module in model.modules():
         if hasattr(module, "cast_input_dtype_enabled"):
-            module.cast_input_dtype_enabled = False
+            setattr(module, "cast_input_dtype_enabled", False)  # noqa: B010 (an attribute of peft's layers)
 
 
 def quantize_blocks(model: WanDiT, base: BaseWeights, device: torch.device) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..bases import WAN
 from ..errors import PusaError
-from ..frames import STRIDE, latent_frame_count
 from ..wan_dit import HEAD_WIDTH, PATCH, WanBlock, WanConfig, WanDiT
 from .bases import BASES
 from .config import LoraSettings
@@ -53,7 +53,7 @@ class Plan:
         multiple = BASES[self.base].pixel_multiple
         if min(self.width, self.height) < multiple or self.width % multiple or self.height % multiple:
             raise PusaError(f"The size is {self.width} x {self.height}; use multiples of {multiple}.")
-        if self.length < 1 or (self.length - 1) % STRIDE:
+        if self.length < 1 or (self.length - 1) % WAN.temporal_stride:
             raise PusaError(f"length is {self.length}; use 4n + 1 video frames, such as 81.")
         if self.rank is None and self.held_in == "nf4":
             raise PusaError("4-bit weights cannot all be trained; plan a LoRA, or held_in bf16.")
@@ -71,7 +71,7 @@ class Plan:
     def grid(self) -> tuple[int, int]:
         """Latent frames, tokens of each."""
         stride = BASES[self.base].spatial_stride * PATCH
-        return latent_frame_count(self.length), (self.width // stride) * (self.height // stride)
+        return WAN.latent_frame_count(self.length), (self.width // stride) * (self.height // stride)
 
 
 @dataclass(frozen=True)
@@ -242,35 +242,29 @@ RANKS = (512, 128, 32)
 
 
 def fitting(base: str, gigabytes: float, devices: int) -> Plan | None:
-    """The first plan that fits: the longest clips before the highest rank, plain weights before 4-bit before offload."""
+    """The first plan that fits: large clips before high ranks, weights on the card before weights in RAM."""
     sharded = "fsdp2" if devices > 1 else "none"
     multiple = BASES[base].pixel_multiple
     for width, height, length in CLIPS:
-        for rank in RANKS:
-            plain = Plan(
-                base,
-                rank,
-                width // multiple * multiple,
-                height // multiple * multiple,
-                length,
-                devices,
-                sharding=sharded,
-            )
-            offloaded = replace(plain, sharding="fsdp2", cpu_offload=True)
-            packed = [replace(plain, held_in="nf4")] if devices == 1 else []
-            for plan in (plain, *packed, offloaded):
-                if need(plan).memory <= 0.95 * gigabytes * 1e9:
-                    return plan
+        size = (width // multiple * multiple, height // multiple * multiple, length)
+        plain = [Plan(base, rank, *size, devices, sharding=sharded) for rank in RANKS]
+        offloaded = [replace(plan, sharding="fsdp2", cpu_offload=True) for plan in plain]
+        for plan in (*plain, *offloaded):
+            if need(plan).memory <= 0.95 * gigabytes * 1e9:
+                return plan
     return None
 
 
-def markdown_table() -> str:
-    """The table of docs/TRAINING.md, computed."""
+TABLE = ("wan2.1-1.3b", "wan2.2-5b", "wan2.1-14b")
+
+
+def markdown_table(bases: tuple[str, ...] = TABLE) -> str:
+    """The table of the training page, computed."""
     lines = [
         "| base | card | clips | rank | weights held | device memory, GB | RAM for offload, GB | a step of 8 clips |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for base in ("wan2.1-1.3b", "wan2.2-5b", "wan2.1-14b"):
+    for base in bases:
         for card, gigabytes, devices, speed in CARDS:
             plan = fitting(base, gigabytes, devices)
             if plan is None:

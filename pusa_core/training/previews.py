@@ -17,7 +17,7 @@ def fit_preview(latent: Tensor, pictures: Tensor) -> Tensor:
     """
     channels, frames, height, width = latent.shape
     stride = (len(pictures) - 1) // max(1, frames - 1) if frames > 1 else 1
-    groups = [pictures[:1], *pictures[1:].split(stride)][:frames]
+    groups = [pictures[:1], *torch.split(pictures[1:], stride)][:frames]
     colours = torch.stack([group.float().mean(0) for group in groups])
     colours = adaptive_avg_pool2d(rearrange(colours, "f h w c -> f c h w"), (height, width))
     inputs = torch.cat(
@@ -26,7 +26,8 @@ def fit_preview(latent: Tensor, pictures: Tensor) -> Tensor:
     targets = rearrange(colours.cpu(), "f c h w -> (f h w) c")
     # a little ridge: a still clip does not determine all channels
     square = inputs.T @ inputs + 1e-3 * len(inputs) * torch.eye(channels + 1)
-    return torch.linalg.solve(square, inputs.T @ targets)
+    preview: Tensor = torch.linalg.solve(square, inputs.T @ targets)
+    return preview
 
 
 def preview_video(latent: Tensor, preview: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..clips.writing import write_video
 from ..conditions import FrameCondition, place
 from ..latent_spaces import to_vae_space
 from ..samplers import add_noise, sample_euler
 from ..schedule import TIMESTEPS, flow_sigmas, frame_sigmas, over_frames
-from ..video_parts import encode_video
 from .bases import BASES
 from .cache_files import ClipEntry
 from .config import TrainingConfig
@@ -64,7 +64,7 @@ class SampleMaker:
             save_file(tensors, f"{stem}.latent")
             if (preview := preview_of(entry.path)) is not None:
                 rate = Fraction(BASES[self.config.model.base].rate) / 4
-                encode_video(Path(f"{stem}.mp4"), preview_video(latent[0], preview), rate, crf=16)
+                write_video(Path(f"{stem}.mp4"), preview_video(latent[0], preview), rate)
 
     def _sample(self, entry: ClipEntry, number: int) -> Tensor:
         """[1, C, F, H, W] in the model's space."""
@@ -80,7 +80,7 @@ class SampleMaker:
         def denoiser(x: Tensor, step: int) -> Tensor:
             timesteps = (TIMESTEPS * table[step])[None]
             with self.autocast():
-                velocity = self.model(x, timesteps, positive).float()
+                velocity: Tensor = self.model(x, timesteps, positive).float()
                 if guided:
                     assert clip.empty is not None
                     free = self.model(x, timesteps, clip.empty[None].to(self.device)).float()
@@ -95,4 +95,5 @@ def preview_of(path: Path) -> Tensor | None:
     if path.suffix != ".safetensors":
         return None
     with safe_open(path, framework="pt", device="cpu") as file:
-        return file.get_tensor("preview") if "preview" in file.keys() else None  # noqa: SIM118
+        preview: Tensor | None = file.get_tensor("preview") if "preview" in file.keys() else None  # noqa: SIM118
+    return preview

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..bases import WAN
 from ..errors import PusaError
 from ..folders import PICTURES, load_picture
-from ..frames import STRIDE
 from ..images import CROP, fit_images
 from .clips import VIDEOS, clip_of
 
@@ -55,7 +55,7 @@ class Fit:
             raise PusaError(
                 "lengths is empty; write the clips' lengths in video frames, such as 81 or 81, 49, 33."
             )
-        if wrong := [length for length in self.lengths if length < 1 or (length - 1) % STRIDE]:
+        if wrong := [length for length in self.lengths if length < 1 or (length - 1) % WAN.temporal_stride]:
             raise PusaError(f"lengths has {wrong[0]}; use 4n + 1 video frames: 1 (pictures), 5, 9, ... 81.")
 
     def size(self, width: int, height: int) -> tuple[int, int]:
@@ -172,7 +172,8 @@ def measure(source: Source, rate: Fraction, at_most: int) -> tuple[int, int, int
         picture = load_picture(source.path)
         return 1, picture.shape[2], picture.shape[1]
     pictures = list(islice(clip_of(source.path).frames(rate), at_most))
-    return len(pictures), pictures[0].shape[1], pictures[0].shape[0]
+    height, width = pictures[0].pixels.shape[:2]
+    return len(pictures), width, height
 
 
 def bucket_of(source: Source, fit: Fit, rate: Fraction) -> tuple[int, int, int]:

@@ -183,7 +183,9 @@ class Gradients:
             with gathers_gradients(self.model, last=number == self.accumulation - 1):
                 loss = self._loss([clips[sample] for sample in samples], step, samples)
                 part = loss * (train.micro_batch / train.batch)
-                (part * devices.count).backward()  # exchanged gradients are averaged over the devices
+                torch.autograd.backward(
+                    part * devices.count
+                )  # exchanged gradients are averaged over the devices
             share += part.detach().cpu()
         self.last = float(share) * devices.count
         return share
@@ -193,10 +195,10 @@ class Gradients:
         clean, contexts, noise, sigmas, learned = [], [], [], [], []
         for entry, sample in zip(entries, samples, strict=True):
             clip = entry.read()
-            levels, counted = self.config.draw.draw(clip.latent.shape[1], seed, step, sample)
+            drawn, counted = self.config.draw.draw(clip.latent.shape[1], seed, step, sample)
             clean.append(clip.latent)
             noise.append(draw_noise(clip.latent.shape, seed, step, sample))
-            sigmas.append(levels)
+            sigmas.append(drawn)
             learned.append(counted)
             dropped = drops_caption(self.config.data.caption_dropout, seed, step, sample)
             contexts.append(empty_context(entry, clip.empty) if dropped else clip.context)
@@ -205,9 +207,11 @@ class Gradients:
                 f"The captions of {', '.join(entry.path.name for entry in entries)} have text embeddings of different lengths, which cannot go "
                 "through the model together. Set train.micro_batch to 1."
             )
-        inputs = [torch.stack(part).to(device) for part in (clean, contexts, noise, sigmas, learned)]
+        x, context, fresh, levels, counts = (
+            torch.stack(part).to(device) for part in (clean, contexts, noise, sigmas, learned)
+        )
         with self.autocast():
-            return vta_loss(self.model, *inputs[:4], shift=self.config.draw.shift, learned=inputs[4])
+            return vta_loss(self.model, x, context, fresh, levels, self.config.draw.shift, counts)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision of the computation."""
@@ -299,4 +303,4 @@ def _tensorboard(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder / "tensorboard"))

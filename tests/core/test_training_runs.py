@@ -27,7 +27,9 @@ from pusa_core.training.trainer import FULL, LORA, run_training
 from pusa_core.wan_dit import WanConfig, WanDiT
 from support import tiny_wan
 from support.training_runs import (
+    ACCELERATE,
     ROOT,
+    TORCHRUN,
     calm_variables,
     final_weights,
     launch,
@@ -57,10 +59,11 @@ def losses(folder):
     return [row["loss"] for row in json.loads((folder / "run" / "history.json").read_text("utf-8"))]
 
 
-@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
-def test_two_processes_give_what_one_gives(sharding, one_process, tmp_path):
+@pytest.mark.parametrize(("sharding", "launcher"), [("none", ACCELERATE), ("fsdp2", TORCHRUN)])
+def test_two_processes_give_what_one_gives(sharding, launcher, one_process, tmp_path):
     folder, expected = one_process
-    launch(LORA, write_project(tmp_path, extra=f'parallel.sharding = "{sharding}"'), processes=2)
+    config = write_project(tmp_path, extra=f'parallel.sharding = "{sharding}"')
+    launch(LORA, config, processes=2, launcher=launcher)
     assert_same(final_weights(tmp_path), expected, tolerance=1e-6)
     assert losses(tmp_path) == pytest.approx(losses(folder), abs=1e-6)
 
@@ -88,30 +91,6 @@ def test_a_fully_trained_model_shared_by_two_processes_is_that_of_one_and_loads_
     assert not torch.equal(
         model.blocks[0].self_attn.q.weight, tiny_wan.weights(1)["blocks.0.self_attn.q.weight"]
     )
-
-
-def test_accelerates_own_launcher_starts_it_too(one_process, tmp_path):
-    _, expected = one_process
-    start_command = [
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    start_command += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "pusa_core.training", LORA]
-    config = write_project(tmp_path)
-    subprocess.run(
-        [sys.executable, *start_command, str(config)],
-        cwd=ROOT,
-        env=calm_variables(),
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
-    assert_same(final_weights(tmp_path), expected, tolerance=1e-6)
 
 
 def test_ten_kills_at_random_moments_change_nothing(tmp_path):
@@ -246,7 +225,7 @@ def test_the_reference_adapts_cross_attention_too_and_three_steps_come_out_as_th
         loss = vta_loss(model, clean, tiny_wan.context(facts["context"]), noise, sigmas)
         loss.backward()
         if not found:
-            for name, value in given.items():
+            for name in given:
                 torch.testing.assert_close(trained[name].grad, expected[f"grad.{name}"], atol=2e-4, rtol=0)
         optimizer.step()
         found.append(loss.detach())

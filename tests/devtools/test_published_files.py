@@ -20,6 +20,7 @@ PUBLISHED = {
     "pusa_core",
     "pyproject.toml",
     "requirements-fleet.txt",
+    "requirements-train.txt",
     "requirements.txt",
     "workflows",
 }

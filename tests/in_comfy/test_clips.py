@@ -247,6 +247,32 @@ def test_stitch_gives_a_video_core_can_save(pack, tmp_path):
     assert run_node(core.GetVideoComponents, video)[2] == pytest.approx(30, abs=0.01)
 
 
+@pytest.mark.parametrize(("size", "tag"), [((1280, 720), 1), ((64, 48), 6)])
+def test_a_saved_stitched_video_has_tagged_colours(pack, tmp_path, size, tag):
+    import av
+
+    width, height = size
+    generated = torch.zeros(3, height, width, 3)
+    generated[..., 0] = 1.0
+    video = run(pack["PusaStitch"], generated=generated)[0]
+    video.save_to(str(tmp_path / "a.mp4"), metadata={"prompt": {"1": {}}})
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert int(frame.colorspace) == tag
+        bright = frame.to_ndarray(format="yuv420p")[height // 2, width // 2]
+        assert abs(int(bright) - {1: 63, 6: 81}[tag]) <= 1
+        assert container.metadata["prompt"] == '{"1": {}}'
+
+
+def test_pictures_beyond_the_range_are_the_same_with_and_without_resizing(inject):
+    clip = moving(20) * 1.5 - 0.25
+    whole, _ = inject(clip, context_frames=5)
+    by_hand, _ = inject(clip.clamp(0, 1), context_frames=5)
+    assert torch.equal(whole, by_hand)
+    with pytest.raises(PusaError, match="Divide 0 to 255 by 255"):
+        inject(moving(20) * 255, context_frames=5)
+
+
 def test_stitch_in_an_odd_clips_size_makes_even_pictures(pack, tmp_path):
     video, images, *_ = run(
         pack["PusaStitch"],

@@ -109,14 +109,6 @@ def test_every_sampler_and_task_works_with_a_lora_as_with_merged_weights(
         assert model.model.lowvram_patch_counter > 0
 
 
-@pytest.mark.parametrize("treatment", [composition.easy_cache, composition.lazy_cache])
-def test_a_cache_after_apply_vectorized_timesteps_gives_what_it_gives_before(treatment, load_tiny_wan):
-    latent = video_latent(TASKS["extension"])
-    before = ksampler(vectorized(treatment(load_tiny_wan()), latent), latent)
-    after = ksampler(treatment(vectorized(load_tiny_wan(), latent)), latent)
-    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
-
-
 def test_our_wrappers_add_no_graph_and_no_break_to_a_compiled_model(load_tiny_wan):
     """Counted with a backend that keeps its graphs: the same number with vectorized timesteps as without, and one graph
     for all steps."""

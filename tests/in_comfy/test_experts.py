@@ -224,21 +224,6 @@ def test_a_low_expert_patched_after_the_switch_keeps_its_own_patches(
     assert len(low.patches[key]) == 1
 
 
-def test_timesteps_on_one_expert_only_are_refused(load_tiny_wan, switch, vectorized):
-    latent = video_latent(MIXED)
-    model = switch(vectorized(load_tiny_wan(HIGH), latent), load_tiny_wan(LOW), 0.875)
-    with pytest.raises(ValueError, match="Only one of the two experts has vectorized timesteps"):
-        ksampler(model, latent)
-
-
-def test_timesteps_on_both_experts_before_the_switch_are_the_same_as_after(load_tiny_wan, switch, vectorized):
-    latent = video_latent(MIXED)
-    high, low = load_tiny_wan(HIGH), load_tiny_wan(LOW)
-    before = ksampler(switch(vectorized(high, latent), vectorized(low, latent), 0.875), latent)
-    after = ksampler(vectorized(switch(high, low, 0.875), latent), latent)
-    assert largest_difference(before, after) < 1e-5 * after.abs().max()
-
-
 def test_a_switch_in_a_switch_is_refused(load_tiny_wan, switch):
     high, low = load_tiny_wan(HIGH), load_tiny_wan(LOW)
     with pytest.raises(ValueError, match="low_noise already holds two experts"):

@@ -7,6 +7,7 @@ import comfy.ldm.wan.model
 import comfy.model_management
 import pytest
 import torch
+from comfy.ldm.wan.model import repeat_e
 
 from comfyui_pusa.nodes.host import forward as wan_forward
 from comfyui_pusa.nodes.host.expert_switch import switch_experts
@@ -245,3 +246,112 @@ def test_tokens_that_are_not_frames_go_to_comfyuis_forward(load_tiny_wan, monkey
         )
         == "theirs"
     )
+
+
+def test_trials_do_not_need_the_attention_that_is_installed(monkeypatch):
+    """xformers and SageAttention cannot run on the CPU; the trial blocks are there, whatever device will sample."""
+    from comfy.ldm.modules.attention import wrap_attn
+
+    from comfyui_pusa.nodes.host import frozen_cache
+
+    @wrap_attn
+    def on_a_gpu_only(*args, **kwargs):
+        raise NotImplementedError("No operator found for this attention on the CPU")
+
+    monkeypatch.setattr(comfy.ldm.wan.model, "optimized_attention", on_a_gpu_only)
+    trials = (wan_forward.reason_against_blocks, frozen_cache.reason_against_attention)
+    try:
+        for trial in trials:
+            trial.cache_clear()
+        assert wan_forward.reason_against_blocks(comfy.ldm.wan.model.WanAttentionBlock) is None
+        assert frozen_cache.reason_against_attention() is None
+    finally:
+        for trial in trials:
+            trial.cache_clear()
+
+
+def modulate(x, norm, shift, scale):
+    """A double of 0.38's (comfy/ldm/wan/model.py), its kernel by its documented formula: y = norm(x) * (1 + scale) + shift."""
+    if comfy.model_management.in_training or not x.is_cuda or x.numel() < 16 * 1024 * 1024:
+        return torch.addcmul(repeat_e(shift, x), norm(x), 1 + repeat_e(scale, x))
+    return comfy.quant_ops.ck.adaln(x, scale, shift, norm.eps)
+
+
+class BlockOf038(comfy.ldm.wan.model.WanAttentionBlock):
+    """WanAttentionBlock as 0.38 writes it: norms and modulation in one function."""
+
+    def forward(self, x, e, freqs, context, context_img_len=257, transformer_options={}):  # noqa: B006
+        patches = transformer_options.get("patches", {})
+        if e.ndim < 4:
+            e = (comfy.model_management.cast_to(self.modulation, dtype=x.dtype, device=x.device) + e).chunk(
+                6, dim=1
+            )
+        else:
+            e = (
+                comfy.model_management.cast_to(self.modulation, dtype=x.dtype, device=x.device).unsqueeze(0)
+                + e
+            ).unbind(2)
+        x = x.contiguous()
+        y = self.self_attn(
+            modulate(x, self.norm1, e[0], e[1]), freqs, transformer_options=transformer_options
+        )
+        x = torch.addcmul(x, y, repeat_e(e[2], x))
+        del y
+        x = x + self.cross_attn(
+            self.norm3(x), context, context_img_len=context_img_len, transformer_options=transformer_options
+        )
+        if "attn2_patch" in patches:
+            for p in patches["attn2_patch"]:
+                x = p({"x": x, "transformer_options": transformer_options})
+        y = self.ffn(modulate(x, self.norm2, e[3], e[4]))
+        return torch.addcmul(x, y, repeat_e(e[5], x))
+
+
+@pytest.fixture
+def core_of_038(monkeypatch):
+    """The pack on a ComfyUI whose blocks call `modulate`."""
+    monkeypatch.setattr(comfy.ldm.wan.model, "WanAttentionBlock", BlockOf038)
+    monkeypatch.setattr(wan_forward, "core_modulate", modulate)
+    monkeypatch.setattr(comfy.model_management, "in_training", False, raising=False)
+    wan_forward.reason_against_blocks.cache_clear()
+    yield
+    wan_forward.reason_against_blocks.cache_clear()
+
+
+def test_blocks_of_038_are_patched_with_the_same_bits(core_of_038, monkeypatch):
+    shapes = []
+
+    def counted(x, norm, shift, scale):
+        shapes.append((tuple(x.shape), tuple(shift.shape)))
+        return modulate(x, norm, shift, scale)
+
+    assert wan_forward.reason_against_blocks(BlockOf038) is None
+    monkeypatch.setattr(wan_forward, "core_modulate", counted)
+    assert wan_forward.agrees_on_a_trial_block(BlockOf038)
+    assert set(shapes) == {
+        ((6, 4, 32), (6, 1, 32))
+    }  # two videos of three frames: nothing is repeated to the tokens
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("another word", "modulate uses fused_norm, which it does not know"),
+        ("another size", "changes its way at another size"),
+        ("none in the model's module", "have a modulate of their own"),
+    ],
+)
+def test_a_modulate_that_is_not_known_leaves_comfyuis_forward(core_of_038, monkeypatch, change, reason):
+    def with_another_word(x, norm, shift, scale):
+        return comfy.fused_norm(x, norm, shift, scale)
+
+    def at_another_size(x, norm, shift, scale):
+        if x.numel() < 4096:
+            return torch.addcmul(shift, norm(x), 1 + scale)
+        return torch.addcmul(shift, norm(x), 1 + scale)
+
+    theirs = {"another word": with_another_word, "another size": at_another_size}.get(change)
+    monkeypatch.setattr(wan_forward, "core_modulate", theirs)
+    if theirs is not None:
+        monkeypatch.setitem(BlockOf038.forward.__globals__, "modulate", theirs)
+    assert reason in wan_forward.reason_against_blocks(BlockOf038)

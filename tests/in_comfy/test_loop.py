@@ -67,20 +67,6 @@ def test_condition_frames_keep_their_own_timesteps_while_the_video_rolls(pack, l
     assert torch.equal(moving[:, :, 0], latent["samples"][:, :, 0])
 
 
-def test_both_experts_roll(pack, load_tiny_wan):
-    def switched(high, low):
-        return pack["PusaMoESwitch"].execute(high, low, 0.875, 0.0, 0.0).args[0]
-
-    high, low = plain(load_tiny_wan(10)), plain(load_tiny_wan(11))
-    whole = rolled(pack, switched(high, low), FRAMES)
-    torch.testing.assert_close(
-        ksampler(whole, video_latent(FREE)), ksampler(switched(high, low), video_latent(FREE)), atol=0, rtol=0
-    )
-    moving = ksampler(rolled(pack, switched(high, low), 2), video_latent(FREE))
-    only_high = ksampler(switched(rolled(pack, high, 2), low), video_latent(FREE))
-    assert (moving - only_high).abs().max() > 1e-3
-
-
 def test_rolling_twice_is_rolling_once_and_the_model_stays_as_it_was(pack, load_tiny_wan):
     model = plain(load_tiny_wan())
     before = ksampler(model, video_latent(FREE))
@@ -88,19 +74,6 @@ def test_rolling_twice_is_rolling_once_and_the_model_stays_as_it_was(pack, load_
     twice = ksampler(rolled(pack, rolled(pack, model, 3), 2), video_latent(FREE))
     assert torch.equal(once, twice)
     assert torch.equal(before, ksampler(model, video_latent(FREE)))
-
-
-def test_context_windows_are_refused(pack, load_tiny_wan):
-    import comfy.context_windows
-
-    model = rolled(pack, plain(load_tiny_wan()), 2)
-    model.model_options["context_handler"] = comfy.context_windows.IndexListContextHandler(
-        context_schedule=comfy.context_windows.get_matching_context_schedule("standard_static"),
-        fuse_method=comfy.context_windows.get_matching_fuse_method("pyramid"),
-        context_length=3, context_overlap=1, context_stride=1, closed_loop=False, dim=2,
-    )  # fmt: skip
-    with pytest.raises(PusaError, match="Loop Model cannot work inside context windows"):
-        ksampler(model, video_latent(FREE))
 
 
 def test_loop_decode_plays_round(pack, load_tiny_vae):

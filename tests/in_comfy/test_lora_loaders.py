@@ -136,6 +136,23 @@ def test_whole_differences_reach_weight_bias_and_modulation(
     assert f"{len(expected)} of {len(expected)} matched, {len(changed)} of them whole differences" in report
 
 
+def test_a_layer_with_both_matrices_and_a_difference_gets_both(
+    load_tiny_wan, save_lora, pusa, weights_in_use
+):
+    layer, pair = next(iter(pairs().items()))
+    difference = 0.1 * torch.randn(pair.difference.shape, generator=torch.Generator().manual_seed(4))
+    file = {
+        f"{layer}.lora_A.weight": pair.down,
+        f"{layer}.lora_B.weight": pair.up,
+        f"{layer}.diff": difference,
+    }
+    model = load_tiny_wan()
+    base = weights_in_use(model)
+    patched, _ = pusa(model, save_lora(file), alpha=0.5)
+    expected = {f"{layer}.weight": 0.5 * (pair.difference + difference.double())}
+    assert largest_error(weights_in_use(patched), base, expected) < TOLERANCE
+
+
 def test_comfyui_alone_would_leave_modulation_as_it_is(load_tiny_wan, weights_in_use):
     """The reason for patch_bare_parameters; when this fails, ComfyUI patches it and ours must not do it twice."""
     model = load_tiny_wan()

@@ -131,7 +131,7 @@ def test_a_lora_between_two_stage_nodes_holds_for_what_stands_before_it(
 def test_stages_the_wrong_way_round_are_told_how_to_chain(load_tiny_wan, stages):
     model = load_tiny_wan()
     with pytest.raises(
-        PusaError, match="later already holds several models. Chain Pusa Stages the other way"
+        PusaError, match=r"later already holds several models\. Chain Pusa Stages the other way"
     ):
         stages(model, stages(model, model))
     with pytest.raises(PusaError, match=r"earlier_cfg is 4\.0, but earlier holds 2 stages"):

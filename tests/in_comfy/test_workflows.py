@@ -14,9 +14,12 @@ from safetensors.torch import save_file
 
 from devtools.workflows import demo_zoo
 from devtools.workflows.export import api_prompt
+from devtools.workflows.graph import Graph, Output
 from devtools.workflows.node_types import NODE_TYPES, facts_of
+from devtools.workflows.other_bases import TASKS, load, other_workflows
 from devtools.workflows.recipes import all_workflows
-from support import tiny_wan
+from support import base_models, tiny_wan
+from support.comfy_runs import run_node
 from support.video_files import steady, write_video
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +29,8 @@ LEARNED_FROM = "0.3.75"
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 """A drop-down of newer versions whose choices bring inputs of their own."""
 STEPS = 2  # enough to pass through both experts; `dev.py demo --all` runs the full number
-GRAPHS = {graph.title: graph for graph in all_workflows()}
+WAN_GRAPHS = {graph.title: graph for graph in all_workflows()}
+GRAPHS = WAN_GRAPHS | {graph.title: graph for graph in other_workflows()}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,7 @@ def input_files(tmp_path) -> Iterator[None]:
         for node in graph.nodes:
             if node.type in ("LoadImage", "LoadVideo"):
                 (tmp_path / next(iter(node.inputs.values()))).touch()
-            if node.type == "PusaFolder":
+            if node.type in ("PusaFolder", "PusaTrainingFolder"):
                 write_folder(tmp_path / node.inputs["folder"])
     yield
     folder_paths.set_input_directory(before)
@@ -181,14 +185,98 @@ def test_every_choice_in_the_workflows_is_one_that_its_node_offers(server, publi
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("title", GRAPHS)
+@pytest.mark.parametrize("title", WAN_GRAPHS)
 def test_the_demo_version_of_every_workflow_runs(title, server, demo_models, demo_inputs):
     prompt = api_prompt(demo_zoo.demo_version(GRAPHS[title]))
     for node in prompt.values():
         if isinstance(node["inputs"].get("steps"), int):
             node["inputs"]["steps"] = STEPS
-    shutil.rmtree(server.output_folder / "video" / demo_zoo.DEMO_FOLDER, ignore_errors=True)
+    for folder in ("video/" + demo_zoo.DEMO_FOLDER, "pusa_training"):
+        shutil.rmtree(server.output_folder / folder, ignore_errors=True)
     run = server.run(prompt)
+    if any(node.type == "PusaTrainingClip" for node in GRAPHS[title].nodes):
+        made = {path.name for path in (server.output_folder / "pusa_training").rglob("*.*")}
+        assert made == {"demo.toml", "item.safetensors"}
+        return
     videos = [path for path in server.files(run) if path.suffix == ".mp4"]
     assert videos, run.outputs
     assert all(path.stat().st_size > 1000 for path in videos)
+
+
+FOLDER_ITEM = {
+    "prompt": "a cat", "negative": "", "noise_multipliers": "0.3", "seed": 1, "steps": 1, "cfg": 1.0, "item": None, "status": "",
+}  # fmt: skip
+SMALLER = {"steps": 1, "cfg": 1.0, "duration": 13.0, "duration_unit": "frames"}
+
+
+@pytest.mark.parametrize(
+    ("task", "kit"),
+    [(task, kit) for task in TASKS for kit in task.kits],
+    ids=lambda one: getattr(one, "title", getattr(one, "name", "")),
+)
+def test_the_workflows_of_other_bases_run_on_tiny_models_up_to_the_sampled_latent(
+    task, kit, pack, tmp_path, monkeypatch
+):
+    import folder_paths
+    import nodes as comfy_nodes
+
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
+    base, graph, made = kit.base, Graph("test"), {}
+    task.build(graph, load(graph, kit))
+    side = 2 * base.size_multiple
+    picture = torch.rand(1, side, side, 3)
+    length = base.trained_length if task.name == "keyframes" else base.video_length(9)
+    if task.name == "long video":
+        length = base.video_length(3)
+    small = {
+        **SMALLER,
+        "width": side,
+        "height": side,
+        "length": length,
+        "window": length,
+        "overlap": base.video_length(2),
+    }
+    sampled = None
+    for node in graph.nodes:
+        inputs = {
+            name: made[value.node_id][value.slot] if isinstance(value, Output) else small.get(name, value)
+            for name, value in node.inputs.items()
+        }
+        match node.type:
+            case "UNETLoader":
+                made[node.id] = [base_models.MODELS[base.id]()]
+            case "VAELoader":
+                made[node.id] = [base_models.VAES[base.id]()]
+            case "CLIPLoader":
+                made[node.id] = [None]
+            case "CLIPTextEncode":
+                made[node.id] = [base_models.prompt(base.id, node.id)]
+            case "LoadImage":
+                made[node.id] = [picture]
+            case "LoadVideo":
+                made[node.id] = [torch.rand(base.video_length(5), side, side, 3)]
+            case "PusaFolder":
+                known = {**FOLDER_ITEM, "image": picture, "length": length}
+                made[node.id] = [known[output.name] for output in node.node_type.outputs]
+            case "ImageBatch":
+                made[node.id] = [torch.cat([inputs["image1"], inputs["image2"]])]
+            case "VAEDecode" | "CreateVideo" | "SaveVideo" | "PusaFolderSave":
+                made[node.id] = [None]  # what follows is ComfyUI's own
+            case _:
+                node_class = pack.get(node.type) or comfy_nodes.NODE_CLASS_MAPPINGS[node.type]
+                if node.type.startswith("Pusa"):
+                    inputs |= {"frame_rate": base.fps} if "frame_rate" in inputs else {}
+                    made[node.id] = node_class.execute(**inputs).args
+                    sampled = made[node.id][0]
+                else:
+                    made[node.id] = run_node(node_class, *inputs.values())
+    if task.name == "long video":
+        assert sampled.get_components().images.shape == (13, side, side, 3)
+    else:
+        assert sampled["samples"].shape == (
+            1,
+            base.channels,
+            base.latent_frame_count(length),
+            *base.latent_size(side, side),
+        )
+        assert bool(torch.isfinite(sampled["samples"]).all())

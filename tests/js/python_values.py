@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 
 from pusa_core import clips, experts, frames, keyframes, loop, schedule
+from pusa_core.bases import BASES
 from pusa_core.errors import PusaError
 from pusa_core.given_frames import given_text
 from pusa_core.graph.latents import carried_into
@@ -213,11 +214,11 @@ def step_table(steps, shift, denoise):
     return {"sigmas": sigmas.tolist(), "timesteps": table.tolist(), "high": high}
 
 
-def transition_positions(latent_frames, context_frames):
+def transition_positions(latent_frames, context_frames, base):
     """Latent frames that a transition is given."""
     return [
         position
-        for plan in clips.plan_transition(latent_frames, context_frames)
+        for plan in clips.plan_transition(latent_frames, context_frames, base)
         for position in plan.positions
     ]
 
@@ -225,9 +226,10 @@ def transition_positions(latent_frames, context_frames):
 print(
     json.dumps(
         {
-            "lengths": [[n, frames.latent_frame_count(n)] for n in LENGTHS],
+            "lengths": [[base.id, n, base.latent_frame_count(n)] for base in BASES for n in LENGTHS],
             "latent": [
-                [n, frames.video_length(n + 1), frames.first_pixel_frame(n), frames.latent_frame_of(n)]
+                [base.id, n, base.video_length(n + 1), base.first_pixel_frame(n), base.latent_frame_of(n)]
+                for base in BASES
                 for n in range(40)
             ],
             "positions": [[text, said(frames.parse_positions, text)] for text in POSITION_TEXTS],
@@ -237,7 +239,8 @@ print(
                 for count in (1, 2, 4)
             ],
             "resolved": [
-                [p, n, unit, said(frames.resolve_position, p, n, unit)]
+                [base.id, p, n, unit, said(frames.resolve_position, p, n, unit, base)]
+                for base in BASES
                 for p in POSITIONS
                 for n in (1, 21)
                 for unit in frames.POSITION_UNITS
@@ -248,14 +251,34 @@ print(
             "given": [[count, given_text([0.2] * count + [1.0])] for count in range(4)],
             "boundaries": BOUNDARIES,
             "splits": list(splits()),
-            "clips": [[case, said(lambda *c: list(clips.plan_clip(*c).positions), *case)] for case in CLIPS],
+            "clips": [
+                [
+                    base.id,
+                    case,
+                    said(lambda *c: list(clips.plan_clip(*c[:-1], base=c[-1]).positions), *case, base),
+                ]
+                for base in BASES
+                for case in CLIPS
+            ],
             "transitions": [
-                [[n, context], said(transition_positions, n, context)]
+                [base.id, [n, context], said(transition_positions, n, context, base)]
+                for base in BASES
                 for n in LATENT_FRAMES
                 for context in CONTEXTS
             ],
-            "stills": [[n, said(loop.still_positions, n)] for n in LATENT_FRAMES],
-            "keyframes": [[case, said(keyframes.keyframe_positions, *case)] for case in KEYFRAMES],
+            "stills": [
+                [base.id, n, said(loop.still_positions, n, base)] for base in BASES for n in LATENT_FRAMES
+            ],
+            "keyframes": [
+                [base.id, case, said(keyframes.keyframe_positions, *case, base)]
+                for base in BASES
+                for case in KEYFRAMES
+            ],
+            "linear_quadratic": [
+                [steps, denoise, schedule.linear_quadratic_sigmas(steps, denoise).tolist()]
+                for steps in ALL_STEPS
+                for denoise in DENOISES
+            ],
         }
     )
 )

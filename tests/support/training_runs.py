@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -85,19 +86,35 @@ def write_config(folder: Path, steps: int = 4, save_every: int = 2, extra: str =
     return path
 
 
-def command(*arguments: object, processes: int = 1) -> list[str]:
-    """The command line of a training."""
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
+ACCELERATE = [
+    "accelerate.commands.launch",
+    "--cpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+]
+
+
+def command(*arguments: object, processes: int = 1, launcher: Sequence[str] = TORCHRUN) -> list[str]:
+    """The command line of a training, by one process or by two."""
     module = ["-m", "pusa_core.training", *map(str, arguments)]
     if processes == 1:
         return [sys.executable, *module]
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [sys.executable, *launch, *module]
+    return [sys.executable, "-m", *launcher, *module]
 
 
-def launch(*arguments: object, processes: int = 1, check: bool = True) -> subprocess.CompletedProcess:
+def launch(
+    *arguments: object, processes: int = 1, launcher: Sequence[str] = TORCHRUN, check: bool = True
+) -> subprocess.CompletedProcess:
     """Run a command of pusa_core.training in processes of their own."""
     done = subprocess.run(
-        command(*arguments, processes=processes),
+        command(*arguments, processes=processes, launcher=launcher),
         cwd=ROOT,
         env=calm_variables(),
         capture_output=True,

@@ -1,0 +1,284 @@
+"""What a graph should give, worked out by hand: ComfyUI's own DiT on plain weights, called one text, one window, one step at a time.
+
+No patch, wrapper or node of the pack or of ComfyUI takes part; what they do is written down here once more, plainly.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from support import tiny_wan
+from support.comfy_runs import CFG, SEED, SHIFT, prompt
+
+STEPS = 4
+MULTIPLIERS = (0.0, 0.0, 0.3, 1.0, 1.0)
+ALPHA = 1.4
+WINDOWS, FUSE = ((0, 1, 2), (2, 3, 4)), (1.0, 2.0, 1.0)
+"""Latent frames of WAN Context Windows (9 frames, overlap 4, static, pyramid) over five, and what each counts."""
+HOOK = (102, 0.9)
+"""Seed and strength of the LoRA that hangs on the positive prompt."""
+PERP_NEG_SCALE, SECOND_CFG = 0.7, 1.6
+
+
+@dataclass(frozen=True)
+class Side:
+    """What was done to one expert."""
+
+    seed: int  # of its weights
+    loras: tuple[int, ...] = ()  # seeds, each with strength ALPHA
+    roll: int = 0  # latent frames a step
+    frozen: int = 1  # steps from one refresh to the next; 1 is no cache
+    easy: bool = False
+    lazy: bool = False
+    windows: bool = False
+    multipliers: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A whole graph."""
+
+    high: Side
+    low: Side | None = None
+    boundary: float = 0.0
+    sampler: str = "euler"
+    ours: bool = False  # the sampler is Vectorized Timestep Sampler's own
+    guider: str = "CFGGuider"
+    masked: bool = False
+    batch: int = 1
+    hook: bool = False
+    stages: tuple[int, ...] = ()  # steps at which a further sampler node takes over
+    steps: int = STEPS
+
+    def each(self, **changes: Any) -> "Setup":
+        """The same with changes to every expert that a node reaches here: one before the switch, both after it."""
+        low = self.low and replace(self.low, **changes)
+        return replace(self, high=replace(self.high, **changes), low=low)
+
+
+@functools.cache
+def dit(seed: int, loras: tuple[tuple[int, float], ...]) -> torch.nn.Module:
+    """ComfyUI's DiT with the LoRAs added to the weights: W + strength * B A."""
+    import comfy.sd
+
+    weights = tiny_wan.weights(seed)
+    for lora_seed, strength in loras:
+        lora = tiny_wan.lora(lora_seed)
+        for name in [name for name in lora if ".lora_A." in name]:
+            layer = name.partition(".lora_A.")[0]
+            weights[f"{layer}.weight"] += strength * lora[f"{layer}.lora_B.default.weight"] @ lora[name]
+    return comfy.sd.load_diffusion_model_state_dict(weights).model.diffusion_model
+
+
+@dataclass
+class Memory:
+    """What one part of a run keeps for one text (and window)."""
+
+    evaluations: int = 0
+    keys_and_values: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    frozen_velocity: Tensor | None = None
+    difference: Tensor | None = None  # EasyCache's: velocity - x
+
+
+class Part:
+    """One run of a sampler on one expert."""
+
+    def __init__(
+        self, setup: Setup, side: Side, sigmas: Tensor, clean: Tensor, noise: Tensor, mask: Tensor | None
+    ):
+        self.setup, self.side, self.sigmas = setup, side, sigmas
+        self.clean, self.noise, self.mask = clean, noise, mask
+        self.multipliers = torch.tensor(side.multipliers)
+        self.memories: dict[Any, Memory] = {}
+        self.evaluations = 0
+        self.lazy_difference: Tensor | None = None
+
+    def levels(self, sigma: Tensor) -> Tensor:
+        return (sigma.flatten()[:1] * self.multipliers)[None, None, :, None, None]
+
+    def denoised(self, x: Tensor, sigma: Tensor, options: dict | None = None) -> Tensor:
+        """What the sampler sees: guidance, LazyCache and the noise mask around the model."""
+        if self.mask is not None:
+            level = self.levels(sigma)
+            x = x * self.mask + ((1 - level) * self.clean + level * self.noise) * (1 - self.mask)
+        if self.side.lazy and self.evaluations >= 2:
+            found = x + self.lazy_difference
+        else:
+            found, negative = self.guided(x, sigma, options)
+            self.lazy_difference = found - x
+            for function in (options or {}).get("sampler_post_cfg_function", ()):
+                found = function({"denoised": found, "uncond_denoised": negative})
+        self.evaluations += 1
+        return found if self.mask is None else found * self.mask + self.clean * (1 - self.mask)
+
+    def guided(self, x: Tensor, sigma: Tensor, options: dict | None) -> tuple[Tensor, Tensor | None]:
+        def of(text: int) -> Tensor:
+            return self.of_text(x, sigma, text)
+
+        match self.setup.guider:
+            case "BasicGuider":
+                return of(1), None
+            case "CFGGuider":
+                positive, negative = of(1), of(2)
+                return negative + CFG * (positive - negative), negative
+            case "DualCFGGuider":
+                positive, middle, negative = of(1), of(3), of(2)
+                return negative + SECOND_CFG * (middle - negative) + CFG * (positive - middle), negative
+            case "PerpNegGuider":
+                positive, negative, empty = of(1), of(2), of(3)
+                towards, away = positive - empty, negative - empty
+                across = away - (away * towards).sum() / towards.norm() ** 2 * towards
+                return empty + CFG * (towards - PERP_NEG_SCALE * across), negative
+        raise ValueError(self.setup.guider)
+
+    def of_text(self, x: Tensor, sigma: Tensor, text: int) -> Tensor:
+        """The clean estimate for one prompt, over windows where there are some."""
+        if not self.side.windows:
+            return self.of_frames(x, sigma, text, tuple(range(x.shape[2])))
+        total, weight = torch.zeros_like(x), torch.zeros(1, 1, x.shape[2], 1, 1)
+        for frames in WINDOWS:
+            anchor = (frames[0] - 1,) if anchored() and frames[0] > 0 else ()
+            found = self.of_frames(x, sigma, text, anchor + frames)
+            fuse = torch.tensor(FUSE)[None, None, :, None, None]
+            total[:, :, list(frames)] += fuse * found[:, :, len(anchor) :]
+            weight[:, :, list(frames)] += fuse
+        return total / weight
+
+    def of_frames(self, x: Tensor, sigma: Tensor, text: int, frames: tuple[int, ...]) -> Tensor:
+        places = list(frames)
+        x, multipliers = x[:, :, places], self.multipliers[places]
+        timesteps = 1000 * sigma.flatten()[:1] * multipliers
+        memory = self.memories.setdefault((text, frames), Memory())
+        if self.side.easy and memory.evaluations >= 2:
+            velocity = x + memory.difference
+        else:
+            velocity = self.velocity(x, timesteps, sigma, text, memory)
+            memory.difference = velocity - x
+        memory.evaluations += 1
+        return x - self.levels(sigma)[:, :, places] * velocity
+
+    def velocity(self, x: Tensor, timesteps: Tensor, sigma: Tensor, text: int, memory: Memory) -> Tensor:
+        """The DiT's answer for x [B, C, F, H, W] at timesteps [F]."""
+        frames = x.shape[2]
+        step = max(0, int((self.sigmas >= sigma.flatten()[0] * (1 - 1e-6)).sum()) - 1)
+        turn = -step * self.side.roll
+        hooked = (HOOK,) if self.setup.hook and text == 1 else ()
+        model = dit(self.side.seed, tuple((seed, ALPHA) for seed in self.side.loras) + hooked)
+        options: dict[str, Any] = {}
+        frozen = [frame for frame in range(frames) if timesteps[frame] == 0]
+        caching = self.side.frozen > 1 and 0 < len(frozen) < frames
+        if caching:
+            options["optimized_attention_override"] = self.remembering(memory, frozen, frames)
+        velocity = model(
+            x.roll(turn, 2),
+            timesteps.roll(turn, 0).expand(len(x), -1),
+            prompt(text)[0][0].expand(len(x), -1, -1),
+            transformer_options=options,
+        ).roll(-turn, 2)
+        if caching:
+            if memory.evaluations % self.side.frozen == 0:
+                memory.frozen_velocity = velocity[:, :, frozen]
+            velocity[:, :, frozen] = memory.frozen_velocity
+        return velocity
+
+    def remembering(self, memory: Memory, frozen: list[int], frames: int) -> Callable[..., Tensor]:
+        """All tokens are computed, and those of frozen frames have the keys and values of the last refresh."""
+        refresh = memory.evaluations % self.side.frozen == 0
+        if refresh:
+            memory.keys_and_values = []
+        layers = iter(range(tiny_wan.LAYERS))
+
+        def attend(
+            function: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+        ) -> Tensor:
+            if key.shape[1] == query.shape[1]:  # self-attention
+                per_frame = key.shape[1] // frames
+                tokens = torch.tensor(frozen).repeat_interleave(per_frame) * per_frame
+                tokens = tokens + torch.arange(per_frame).repeat(len(frozen))
+                if refresh:
+                    memory.keys_and_values.append((key[:, tokens], value[:, tokens]))
+                else:
+                    kept = memory.keys_and_values[next(layers)]
+                    key, value = key.index_copy(1, tokens, kept[0]), value.index_copy(1, tokens, kept[1])
+            return function(query, key, value, *args, **kwargs)
+
+        return attend
+
+
+@functools.cache
+def anchored() -> bool:
+    """Whether this ComfyUI puts one earlier frame in front of a window (0.21 and later)."""
+    import inspect
+
+    from comfy.context_windows import IndexListContextHandler
+
+    return "causal_window_fix" in inspect.signature(IndexListContextHandler).parameters
+
+
+def result(setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
+    """Samples of the graph."""
+    import comfy.sample
+    from comfy.latent_formats import Wan21
+
+    noise = comfy.sample.prepare_noise(latent["samples"], SEED)
+    clean = Wan21().process_in(latent["samples"])
+    mask = latent["noise_mask"].reshape(1, 1, *latent["samples"].shape[2:]) if setup.masked else None
+    at_boundary = int((sigmas[:-1] >= setup.boundary).sum()) if setup.low else len(sigmas) - 1
+    cuts = sorted({0, *setup.stages, at_boundary, len(sigmas) - 1})
+    x = None
+    for begin, end in itertools.pairwise(cuts):
+        side = setup.high if begin < at_boundary else setup.low
+        part = Part(setup, side, sigmas[begin : end + 1], clean, noise, mask)
+        if x is None:
+            level = part.levels(sigmas[begin])
+            x = (1 - level) * clean + level * noise
+        # a second expert's fresh noise must not repeat the first one's
+        seed = SEED + (setup.low is not None and begin >= at_boundary > 0)
+        x = run_sampler(setup, part, x, seed)
+    return Wan21().process_out(x)
+
+
+def run_sampler(setup: Setup, part: Part, x: Tensor, seed: int) -> Tensor:
+    """ComfyUI's own sampler function, or the pack's loop for its own two, on the hand-made denoiser."""
+    import comfy.model_sampling
+    import comfy.samplers
+    from comfy.k_diffusion.sampling import default_noise_sampler
+
+    from comfyui_pusa.pusa_core import samplers
+
+    if setup.ours:
+        loop = {"euler_ancestral": samplers.sample_euler_ancestral, "lcm": samplers.sample_lcm}[setup.sampler]
+        draw = default_noise_sampler(x, seed=seed)
+        table = part.sigmas[:, None] * part.multipliers
+        return loop(lambda x, step: part.denoised(x, part.sigmas[step]), x, table, lambda: draw(None, None))
+
+    class Sampling(comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST):
+        pass
+
+    sampling = Sampling()
+    sampling.set_parameters(shift=SHIFT, multiplier=1000)
+    sampler = comfy.samplers.sampler_object(setup.sampler)
+    seen_by_sampler = SimpleNamespace(
+        model_patcher=SimpleNamespace(get_model_object=lambda _: sampling),
+        inner_model=SimpleNamespace(model_sampling=sampling),
+    )
+
+    class Denoiser:
+        inner_model = seen_by_sampler
+
+        def __call__(self, x: Tensor, sigma: Tensor, model_options: dict | None = None, **_: Any) -> Tensor:
+            return part.denoised(x, sigma, model_options)
+
+    extra = {"model_options": {}, "seed": seed, "denoise_mask": part.mask}
+    sigmas = part.sigmas.clone()
+    x = sampler.sampler_function(
+        Denoiser(), x, sigmas, extra_args=extra, callback=None, disable=True, **sampler.extra_options
+    )
+    # uni_pc ends at 0.001 and writes that into the sigmas; ComfyUI then takes what the noise is held to leave of the picture
+    return x if sigmas[-1] == part.sigmas[-1] else x / (1 - part.levels(sigmas[-1]))
