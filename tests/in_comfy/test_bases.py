@@ -187,6 +187,56 @@ def test_a_clip_extends_and_leads_into_another(base, pack, vaes):
 
 
 @every_base
+def test_keyframes_and_loops_are_placed_and_sampled(base, pack, models, vaes):
+    vae, images = vaes(base), pictures(base, 3)
+    spread = pack["PusaKeyframes"].execute(vae, empty(base), images[:2], noise_multipliers="0")[0]
+    still = pack["PusaLoopConditions"].execute(vae, empty(base), images[:1], noise_multipliers="0")[0]
+    for latent in (spread, still):
+        assert (latent["noise_multipliers"] < 1).tolist() == [True, False, False, True]
+        samples = sampled(pack, base, models(base), latent, steps=1)
+        for frame in (0, 3):
+            assert torch.equal(samples[:, :, frame], latent["samples"][:, :, frame])
+    decoded = pack["PusaLoopDecode"].execute(vae, still, "still at both ends")[0]
+    assert len(decoded) == base.video_length(3)
+
+
+@every_base
+def test_a_long_video_is_made_of_whole_windows(base, pack, models, vaes, tmp_path, monkeypatch):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "get_output_directory", lambda: str(tmp_path))
+    side, window, overlap = 2 * base.size_multiple, base.video_length(3), base.video_length(2)
+    frames = 2 * window - overlap
+    settings = (
+        side,
+        side,
+        frames,
+        "frames",
+        window,
+        overlap,
+        "0.1",
+        1,
+        1,
+        1.0,
+        5.0,
+        "euler",
+        "off",
+        "crop",
+        base.fps,
+        16,
+    )
+    video, report_text = (
+        pack["PusaLongVideo"]
+        .execute(models(base), prompt(base.id, 1), prompt(base.id, 2), vaes(base), *settings, "video/long")
+        .args
+    )
+    parts = video.get_components()
+    assert parts.images.shape == (frames, side, side, 3)
+    assert float(parts.frame_rate) == base.fps
+    assert f"frames {window} to {frames - 1}, after {overlap} given frames" in report_text
+
+
+@every_base
 def test_a_prefix_of_a_clip_has_the_latents_of_the_whole_clip(base, vaes):
     encode = bases.host_of(base).encoder(vaes(base))
     clip = pictures(base, base.video_length(3))

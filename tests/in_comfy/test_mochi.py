@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from support import tiny_mochi
 from support.comfy_runs import run_node
@@ -148,3 +148,24 @@ def test_a_real_server_gives_the_latent_of_the_authors_dit(goldens, server, name
     difference = ((Mochi().process_in(samples) - exact).abs().max() / exact.abs().max()).item()
     record_property("difference", difference)
     assert difference < 1e-5
+
+
+@pytest.mark.parametrize("prefix", ["", "diffusion_model."])
+def test_a_lora_of_mochis_layers_is_loaded_with_its_coverage(pack, models, prefix):
+    import folder_paths
+
+    model = tiny_mochi.model(1)
+    shapes = {name: value.shape for name, value in model.model.diffusion_model.named_parameters()}
+    layers = [
+        f"blocks.{block}.{layer}" for block in range(2) for layer in ("attn.qkv_x", "attn.proj_x", "mlp_x.w1")
+    ]
+    weights = {}
+    for layer in layers:
+        outputs, inputs = shapes[f"{layer}.weight"]
+        weights[f"{prefix}{layer}.lora_A.default.weight"] = torch.ones(4, inputs)
+        weights[f"{prefix}{layer}.lora_B.default.weight"] = torch.ones(outputs, 4)
+    save_file(weights, models / "loras" / "tiny_mochi_lora.safetensors")
+    folder_paths.filename_list_cache.clear()
+    loaded = pack["PusaLoraLoader"].execute(model, "tiny_mochi_lora.safetensors", 1.0)
+    assert sorted(loaded[0].patches) == sorted(f"diffusion_model.{layer}.weight" for layer in layers)
+    assert "Layers: 6 of 6 matched" in str(loaded.ui.as_dict())

@@ -13,7 +13,11 @@ from ..forward import by_frame_forward, forward_patches
 from .host_base import HostBase
 
 VARIANTS = {
-    "WAN21_Vace": "a VACE model, which has conditions of its own",
+    "WAN21_Vace": "a VACE model, which has conditions of its own (WanVaceToVideo and KSampler run it)",
+    "WAN21_Camera": "a camera-control model, which has conditions of its own (WanCameraImageToVideo and KSampler run it)",
+    "WAN21_HuMo": "HuMo, which has conditions of its own (WanHuMoImageToVideo and KSampler run it)",
+    "WAN22_S2V": "a speech-to-video model, which has conditions of its own (WanSoundImageToVideo and KSampler run it)",
+    "WAN22_Animate": "Wan Animate, which has conditions of its own (WanAnimateToVideo and KSampler run it)",
 }
 
 
