@@ -1,4 +1,4 @@
-"""Everything a developer does here: python dev.py setup, demo, serve, test, lint or bench. Needs only Python."""
+"""Everything a developer does here: python dev.py setup, demo, serve, test, lint, bench or compat. Needs only Python."""
 
 import sys
 

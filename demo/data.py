@@ -12,11 +12,15 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .nodes.words import text_embedding as text_embedding
+
+if TYPE_CHECKING:
+    from .world import MovingScene
 
 SIZE = 64  # pixels, width and height
 LENGTH = 33  # pixel frames: 9 latent frames
@@ -127,15 +131,23 @@ def render(scenes: Sequence[Scene], length: int = LENGTH) -> Tensor:
         across, down = scene.step
         dx = pixels[None, None, :] - (scene.x + across * frames)[:, None, None]  # [length, 1, SIZE]
         dy = pixels[None, :, None] - (scene.y + down * frames)[:, None, None]  # [length, SIZE, 1]
-        coverage = (0.5 - _distance(scene.shape, dx, dy, scene.radius)).clamp(0, 1)
-        shade = 1 + GRADIENT * (pixels / SIZE - 0.5)[:, None]  # [SIZE, 1]
-        background = torch.tensor(BACKGROUNDS[scene.background])[:, None, None, None] * shade
-        colour = torch.tensor(COLOURS[scene.colour])[:, None, None, None]
-        clips.append(torch.lerp(background.expand(3, length, SIZE, SIZE), colour, coverage))
-    return torch.stack(clips) * 2 - 1
+        coverage = (0.5 - signed_distance(scene.shape, dx, dy, scene.radius)).clamp(0, 1)
+        clips.append(composed(scene, coverage))
+    return torch.cat(clips)
 
 
-def _distance(shape: str, dx: Tensor, dy: Tensor, radius: float) -> Tensor:
+def composed(scene: Scene | MovingScene, coverage: Tensor) -> Tensor:
+    """A shape of the scene's colour on its background.
+
+    coverage: [length, SIZE, SIZE], 0 to 1. Returns [1, 3, length, SIZE, SIZE], in [-1, 1].
+    """
+    shade = 1 + GRADIENT * ((torch.arange(SIZE) + 0.5) / SIZE - 0.5)[:, None]  # [SIZE, 1]
+    background = torch.tensor(BACKGROUNDS[scene.background])[:, None, None, None] * shade
+    colour = torch.tensor(COLOURS[scene.colour])[:, None, None, None]
+    return torch.lerp(background.expand(3, *coverage.shape), colour, coverage)[None] * 2 - 1
+
+
+def signed_distance(shape: str, dx: Tensor, dy: Tensor, radius: float) -> Tensor:
     """Signed distance in pixels from the outline (negative inside), shapes of about equal area."""
     if shape == "circle":
         return (dx.square() + dy.square()).sqrt() - radius

@@ -20,10 +20,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..pusa_core.bases import WAN
+from ..pusa_core.charts import Series, beside, line_chart
 from ..pusa_core.conditions import FrameCondition
-from ..pusa_core.frames import video_length
 from . import data, zoo
-from .charts import Series, beside, line_chart
 from .contact_sheet import Row, contact_sheet
 from .measure import jump, observe
 from .report import DOCS, table, write_section
@@ -195,12 +195,11 @@ def expert_pair(alpha: float = 1.0, four_steps: bool = False) -> zoo.Pair:
 
 def control_pair() -> zoo.Pair | None:
     """The base model with the control LoRA, or None where its training run is not at hand (it is not shipped)."""
-    from .training.loop import finished_model
-    from .training.lora import pusa_layout
+    from .training.plan import trained_weights
     from .training.pusa import CONTROL
 
     try:
-        weights = pusa_layout(finished_model(CONTROL, CONTROL_RUN))
+        weights = trained_weights(CONTROL, CONTROL_RUN)
     except (FileNotFoundError, RuntimeError):
         return None
     file = CONTROL_RUN / CONTROL.name / "lora.safetensors"
@@ -239,7 +238,7 @@ def text_kept(bench: Bench) -> Section:
     rows, differences = [], []
     pairs = {"base alone": base_pair(), "Pusa LoRA": pusa_pair()}
     for frames in (SHORT, LONG):
-        length = video_length(frames)
+        length = WAN.video_length(frames)
         hits = {}
         for name, pair in pairs.items():
             scores = bench.run(pair, TEXT_TO_VIDEO, zoo.Settings(frames))

@@ -30,9 +30,10 @@ import torch
 from torch import Tensor
 
 from ..nodes.long_video import NO_MATCH, PusaLongVideo
+from ..pusa_core.bases import WAN
+from ..pusa_core.charts import Series, line_chart
 from ..pusa_core.colour import MEAN_AND_STD, MONGE_KANTOROVICH, delta_e, lab_to_rgb, rgb_to_lab
-from ..pusa_core.long_video import PROMPT_START, SEAM_FRAMES, plan_windows
-from .charts import Series, line_chart
+from ..pusa_core.long_video import PROMPT_START, plan_windows
 from .contact_sheet import Row, contact_sheet
 from .data import BACKGROUNDS, COLOURS, FRAMES_PER_SECOND, HELD_OUT_SEED, SIZE, Scene, scenes, text_embedding
 from .report import DOCS, table, write_section
@@ -147,7 +148,7 @@ def measure(zoo: Zoo, scene: Scene, manner: Manner, folder: Path) -> Outcome:
     plan = plan_windows(LENGTH, WINDOW, OVERLAP, 1)
     starts = [0, *(window.first_new for window in plan[1:])]
     steps = [step(frames[i], frames[i + 1]) for i in range(LENGTH - 1)]
-    seams = [max(steps[start - 1 - SEAM_FRAMES : start]) for start in starts[1:]]
+    seams = [max(steps[start - 1 - WAN.temporal_stride : start]) for start in starts[1:]]
     # into a new latent frame, as a seam is; these steps are larger than those within one
     ordinary = statistics.median(steps[i] for i in range(0, LENGTH - 1, 4) if i + 1 not in starts)
     seams = [seam / max(ordinary, LEAST_ORDINARY_STEP) for seam in seams]

@@ -48,6 +48,11 @@ GPU_PARTS = (
 def main(arguments: Sequence[str]) -> int:
     """Runs the parts, prints the table, writes both files; 1 if a part failed or a limit was missed."""
     options = parser().parse_args(arguments)
+    if options.plan:
+        from devtools.bench_plan import PAGE, write_plan  # needs torch; the rest of this file does not
+
+        print(write_plan() + f"\nWritten to {PAGE.relative_to(ROOT)}.")
+        return 0
     parts = options.only or (GPU_PARTS if options.profile == "gpu" else CPU_PARTS)
     rows: list[dict[str, Any]] = []
     failed = []
@@ -77,6 +82,11 @@ def parser() -> argparse.ArgumentParser:
         choices=("cpu", "gpu"),
         default="cpu",
         help="gpu: the 14B shape with random weights, as many layers as fit, beside the device's measured floors",
+    )
+    found.add_argument(
+        "--plan",
+        action="store_true",
+        help="compute operations and memory of whole runs into docs/PLAN.md; measures nothing",
     )
     found.add_argument(
         "--only",

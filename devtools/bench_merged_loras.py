@@ -8,6 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ def rows(profile: Any) -> list[dict[str, Any]]:
                 size = f"LoRA of rank {RANK} at low VRAM, a forward of {FRAMES * tokens} tokens, width {profile.width}, {profile.dtype}: "
                 base = "no LoRA, low VRAM"
                 note = f"{statistics.median(seconds['none']):.3f} s without"
+                if not found:
+                    reads = reads_of(models["pusa"], runs["pusa"])
+                    found.append(row("LoRA reads a step at low VRAM", "matrices of the file", reads, 1.0))
                 found += [
                     row(size + "ComfyUI's loader", base, ratio(seconds, "comfyui", "none"), note=note),
                     row(size + "Pusa LoRA Loader", base, ratio(seconds, "pusa", "none")),
@@ -124,6 +128,24 @@ def forward(model: Any, profile: Any, tokens: int) -> Callable[[], Any]:
     context = torch.randn(1, 64, 4096, generator=generator, device=device, dtype=dtype)
     timestep = torch.full((1,), 500.0, device=device)
     return lambda: model.model.diffusion_model(x, timestep, context)
+
+
+def reads_of(model: Any, run: Callable[[], Any]) -> float:
+    """How often a run reads each matrix of the LoRA from its file; the largest count."""
+    adapter = next(iter(model.patches.values()))[0][1]
+    kind, counted = type(adapter.source.reader.file), Counter()
+    read = kind.read
+
+    def counting(file: Any, key: str) -> Any:
+        counted[key] += 1
+        return read(file, key)
+
+    kind.read = counting
+    try:
+        run()
+    finally:
+        kind.read = read
+    return float(max(counted.values(), default=0))
 
 
 def relative_error(result: Any, other: Any) -> float:

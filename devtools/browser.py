@@ -8,8 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devtools.environment import ROOT, SetupError, fingerprint, is_current, run_quietly, write_stamp
+from devtools.folders import remove
 
 NODE_MODULES = ROOT / "node_modules"
+NEWEST_FRONTEND = "comfyui-frontend-package==1.58.1"
+"""What users of today's ComfyUI see; the pinned ComfyUI brings an older one, which is tested too."""
+FRONTEND = ROOT / ".dev" / "frontend-1.58.1"
+STATIC = FRONTEND / "comfyui_frontend_package" / "static"
 COMMANDS = (
     "google-chrome",
     "google-chrome-stable",
@@ -93,6 +98,17 @@ def ensure_node_packages() -> Path:
         run_quietly([npm, "install", *options], "install the Node.js packages of package.json", cwd=ROOT)
         write_stamp(NODE_MODULES, stamp)
     return NODE_MODULES
+
+
+def ensure_newest_frontend(python: Path) -> Path:
+    """Unpacks NEWEST_FRONTEND beside the environment, not into it, and returns the folder of its pages."""
+    stamp = fingerprint(NEWEST_FRONTEND)
+    if not is_current(FRONTEND, stamp):
+        remove(FRONTEND)
+        install = [str(python), "-m", "pip", "install", "--no-input", "--no-deps", "--target", str(FRONTEND)]
+        run_quietly([*install, NEWEST_FRONTEND], f"download the newest frontend ({NEWEST_FRONTEND})")
+        write_stamp(FRONTEND, stamp)
+    return STATIC
 
 
 def run_node(*arguments: str, variables: Mapping[str, str] | None = None) -> int:

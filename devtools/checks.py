@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devtools import browser, environment
+from devtools import browser, environment, pyav
 from devtools.comfy_server import calm_threads
 from devtools.environment import ROOT, Environment, SetupError
 
@@ -75,6 +75,18 @@ def python_tests(found: Environment, pytest_arguments: Sequence[str]) -> Outcome
     yield "pytest", call(found, "-m", "pytest", "tests", "--durations=8", *pytest_arguments)
 
 
+def pyav_tests(found: Environment, pytest_arguments: Sequence[str]) -> Outcomes:
+    """The tests of clips on the oldest and the newest PyAV that ComfyUI allows."""
+    for version in pyav.versions(pyav.python_version(found)):
+        try:
+            folder = pyav.ensure(found, version)
+        except SetupError as error:
+            raise NotRunError(str(error)) from error
+        print(f"PyAV {version}", flush=True)
+        variables = {"PYTHONPATH": str(folder)}
+        yield f"PyAV {version}", call(found, "-m", "pytest", *pyav.TESTS, "-q", variables=variables)
+
+
 def script_tests(found: Environment, pytest_arguments: Sequence[str]) -> Outcomes:
     """The pure modules of the browser side, in Node.js."""
     ensure_node()
@@ -90,12 +102,20 @@ def browser_tests(found: Environment, pytest_arguments: Sequence[str]) -> Outcom
         raise NotRunError(str(error)) from error
     # One after the other: each file has a server and a browser of its own.
     options = ["--test-concurrency=1"]
-    yield "browser tests", run_node_tests("tests/browser", options, {"PUSA_BROWSER": str(chosen)})
+    variables = {"PUSA_BROWSER": str(chosen)}
+    yield "browser tests", run_node_tests("tests/browser", options, variables)
+    try:
+        newest = browser.ensure_newest_frontend(found.python)
+    except SetupError as error:
+        raise NotRunError(str(error)) from error
+    variables["PUSA_FRONTEND"] = str(newest)
+    yield "browser tests, newest frontend", run_node_tests("tests/browser", options, variables)
 
 
 STEPS: dict[str, Callable[[Environment, Sequence[str]], Outcomes]] = {
     "lint": lint,
     "python": python_tests,
+    "pyav": pyav_tests,
     "js": script_tests,
     "browser": browser_tests,
 }
@@ -120,6 +140,6 @@ def run_node_tests(
     return browser.run_node("--test", *options, *files, variables=variables)
 
 
-def call(found: Environment, *arguments: str) -> int:
+def call(found: Environment, *arguments: str, variables: Mapping[str, str] | None = None) -> int:
     """Runs the environment's interpreter in the checkout and returns its exit code."""
-    return subprocess.call([str(found.python), *arguments], cwd=ROOT)
+    return subprocess.call([str(found.python), *arguments], cwd=ROOT, env={**os.environ, **(variables or {})})

@@ -26,7 +26,7 @@ START_SECONDS = 600  # a cold disk or a very busy machine; usually about 10
 ANSWER_SECONDS = 120  # one HTTP answer while the server's interpreter is busy sampling
 LOG_LINES = 40  # the part of the log that an error shows
 MODEL_KINDS = ("diffusion_models", "loras", "vae", "text_encoders", "clip_vision", "upscale_models")
-UNTIL_PARENT_ENDS = Path(__file__).with_name("until_parent_ends.py").resolve()
+UNTIL_PARENT_ENDS = Path(__file__).resolve().parent.parent / "pusa_core" / "fleet" / "until_parent_ends.py"
 PREVIEW_EVENTS = (1, 4)  # binary messages of ComfyUI's protocol.py: a preview image, one with metadata
 
 Graph = Mapping[str, Any]

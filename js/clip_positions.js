@@ -1,25 +1,28 @@
-// Where the frames of clips go: tasks and transitions as pusa_core/clips.py plans them, a still loop as pusa_core/loop.py.
-import { PusaError, STRIDE, latentFrameCount, parsePositions, quoted, videoLength } from "./latent_frames.js";
+// Where the frames of clips go: tasks and transitions as pusa_core/clips plans them, a still loop as pusa_core/loop.py.
+import { WAN } from "./bases.js";
+import { CLIP_TASKS } from "./generated_facts.js";
+import { PusaError, latentFrameCount, parsePositions, quoted, videoLength } from "./latent_frames.js";
 
-export const EXTEND = "extend";
-export const PREPEND = "prepend";
-export const COMPLETE = "complete";
-export const CUSTOM = "custom";
+/** @typedef {import("./bases.js").Base} Base */
+
+export const [EXTEND, PREPEND, COMPLETE, CUSTOM] = CLIP_TASKS;
 
 /**
  * Latent frames that the tasks extend and prepend fill.
  * @param {string} task "extend" or "prepend"
  * @param {number} latentFrames of the video
- * @param {number} contextFrames pixel frames that clip and video share, 4n + 1
+ * @param {number} contextFrames pixel frames that clip and video share, a whole length
+ * @param {Base} [base]
  * @returns {number[]}
  */
-export function clipPositions(task, latentFrames, contextFrames) {
-  checkContext(contextFrames, latentFrames);
-  const count = latentFrameCount(contextFrames);
+export function clipPositions(task, latentFrames, contextFrames, base = WAN) {
+  checkContext(contextFrames, latentFrames, base);
+  const count = latentFrameCount(contextFrames, base);
   if (task === EXTEND) return Array.from({ length: count }, (_, i) => i);
   if (count === 1) {
     throw new PusaError(
-      "context_frames is 1, but the end of a video is given in groups of four frames after one: use 5, 9, 13 or more.",
+      `context_frames is 1, but the end of a video is given in groups of ${base.groups} frames after one: ` +
+        `use ${[2, 3, 4].map((count) => videoLength(count, base)).join(", ")} or more.`,
     );
   }
   return Array.from({ length: count - 1 }, (_, i) => latentFrames - count + 1 + i);
@@ -28,17 +31,18 @@ export function clipPositions(task, latentFrames, contextFrames) {
 /**
  * Latent frames that a transition fills: the end of one clip first, the start of another last.
  * @param {number} latentFrames of the video
- * @param {number} contextFrames pixel frames that each clip shares with the video, 4n + 1
+ * @param {number} contextFrames pixel frames that each clip shares with the video, a whole length
+ * @param {Base} [base]
  * @returns {number[]}
  */
-export function transitionPositions(latentFrames, contextFrames) {
-  const tail = clipPositions(EXTEND, latentFrames, contextFrames);
-  const head = clipPositions(PREPEND, latentFrames, contextFrames);
+export function transitionPositions(latentFrames, contextFrames, base = WAN) {
+  const tail = clipPositions(EXTEND, latentFrames, contextFrames, base);
+  const head = clipPositions(PREPEND, latentFrames, contextFrames, base);
   const given = [...tail, ...head];
   if (tail[tail.length - 1] >= head[0] - 1) {
     throw new PusaError(
       `context_frames is ${contextFrames} at both ends, which leaves nothing to generate between them in a video of ` +
-        `${videoLength(latentFrames)} frames. Use fewer, or a length of ${videoLength(given.length + 1)} or more.`,
+        `${videoLength(latentFrames, base)} frames. Use fewer, or a length of ${videoLength(given.length + 1, base)} or more.`,
     );
   }
   return given;
@@ -47,12 +51,13 @@ export function transitionPositions(latentFrames, contextFrames) {
 /**
  * Latent frames at which a still loop shows its picture.
  * @param {number} latentFrames of the video
+ * @param {Base} [base]
  * @returns {number[]}
  */
-export function stillPositions(latentFrames) {
+export function stillPositions(latentFrames, base = WAN) {
   if (latentFrames < 3) {
     throw new PusaError(
-      `A still loop needs something between its ends; ${latentFrames} latent frames leave nothing. Use a length of 9 or more.`,
+      `A still loop needs something between its ends; ${latentFrames} latent frames leave nothing. Use a length of ${videoLength(3, base)} or more.`,
     );
   }
   return [0, latentFrames - 1];
@@ -103,20 +108,22 @@ function refuse(name, typed, task, other) {
 /**
  * @param {number} contextFrames
  * @param {number} latentFrames
+ * @param {Base} base
  */
-function checkContext(contextFrames, latentFrames) {
-  const longest = videoLength(Math.max(1, latentFrames - 1));
-  if (contextFrames < 1 || contextFrames % STRIDE !== 1) {
-    const below = Math.max(1, Math.floor((contextFrames - 1) / STRIDE) * STRIDE + 1);
+function checkContext(contextFrames, latentFrames, base) {
+  const { stride } = base;
+  const longest = videoLength(Math.max(1, latentFrames - 1), base);
+  if (contextFrames < 1 || (contextFrames - 1) % stride !== 0) {
+    const below = Math.max(1, Math.floor((contextFrames - 1) / stride) * stride + 1);
     throw new PusaError(
-      `context_frames is ${contextFrames}; the VAE takes one frame and then groups of four: ` +
-        `use ${below} or ${below + STRIDE} (13 is Pusa's).`,
+      `context_frames is ${contextFrames}; the VAE takes one frame and then groups of ${base.groups}: ` +
+        `use ${below} or ${below + stride} (${videoLength(4, base)} is Pusa's).`,
     );
   }
   if (contextFrames > longest || latentFrames === 1) {
     throw new PusaError(
       `context_frames is ${contextFrames}, which leaves nothing to generate in a video of ` +
-        `${videoLength(latentFrames)} frames. Use ${longest} or fewer, or a longer video.`,
+        `${videoLength(latentFrames, base)} frames. Use ${longest} or fewer, or a longer video.`,
     );
   }
 }

@@ -2,6 +2,7 @@
 import { app } from "/scripts/app.js";
 import { link, newNode, remember, tell, write } from "./graph_building.js";
 import { addLoader } from "./picture_drop.js";
+import { videoLength } from "./latent_frames.js";
 import { FRAMES_INJECTOR, VIDEO_INJECTOR, readLatent } from "./run_reading.js";
 import { presetTexts } from "./timeline_model.js";
 import { sourceOf, targetsOf, valueOf } from "./wires.js";
@@ -14,7 +15,7 @@ import { sourceOf, targetsOf, valueOf } from "./wires.js";
  */
 function toStartEnd(injector) {
   if (!addLoader(injector, sourceOf(injector, "images"), null)) return;
-  const texts = presetTexts("Start and end frame", String(valueOf(injector, "position_unit")));
+  const texts = presetTexts("Start and end frame", String(valueOf(injector, "position_unit")), readLatent(injector).base);
   write(injector, "positions", texts.positions);
   write(injector, "noise_multipliers", texts.noiseMultipliers);
   remember();
@@ -41,7 +42,8 @@ function toExtension(injector) {
   write(video, "noise_multipliers", presetTexts("Extension", "latent frame").noiseMultipliers);
   graph.remove(injector);
   remember();
-  const short = readLatent(video).latentFrames < 5 ? " The video is short for it: set its length to 33 or more." : "";
+  const { latentFrames, base } = readLatent(video);
+  const short = latentFrames < 5 ? ` The video is short for it: set its length to ${videoLength(9, base)} or more.` : "";
   tell(`Choose the clip to go on from in the new Load Video node.${short}`, "info");
 }
 

@@ -1,11 +1,11 @@
 // The command that has the graph checked, and the doctor's findings as a message in the corner of the page.
 import { app } from "/scripts/app.js";
 import { chain } from "./chain.js";
+import { DOCTOR } from "./generated_facts.js";
 import { checkGraph } from "./graph_check.js";
 
 /** @typedef {import("./wires.js").Node} Node */
 
-const DOCTOR = "PusaDoctor";
 const CHECK = "Pusa.CheckGraph";
 const LABEL = "Pusa: check this graph";
 const TOAST_MS = 10_000;

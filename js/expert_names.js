@@ -1,4 +1,5 @@
-// The expert of a loader, and how its node says it.
+// The expert of a loader, and how its node says it; pusa_core/lora/experts.py reads names in the same way.
+import { AUTO, EXPERT_NAME_PATTERNS, EXPERT_WHOLE_TERMS, HIGH_NOISE, LOW_NOISE, WAN21, WAN21_PATTERN, WAN22_PATTERN } from "./generated_facts.js";
 
 /** @typedef {"high_noise" | "low_noise" | null} Expert */
 
@@ -14,13 +15,25 @@ const WORDS = { high_noise: "high noise", low_noise: "low noise" };
 export function expertOf({ widgets }) {
   const value = (/** @type {string} */ name) => String(widgets?.find((widget) => widget.name === name)?.value ?? "");
   const chosen = value("expert");
-  if (chosen === "high_noise" || chosen === "low_noise") return chosen;
-  if (chosen !== "auto") return null;
-  const file = value("lora_name").toLowerCase();
-  const high = /(^|[^a-z])high([^a-z]|$)|high_?noise/.test(file);
-  const low = /(^|[^a-z])low([^a-z]|$)|low_?noise/.test(file);
-  if (high === low) return null;
-  return high ? "high_noise" : "low_noise";
+  const expert = chosen === AUTO ? expertOfFile(value("lora_name")) : chosen;
+  return expert === HIGH_NOISE || expert === LOW_NOISE ? expert : null;
+}
+
+/**
+ * The model that a file's name says it is for: its own name, else its folders'. Its metadata is Python's to read.
+ * @param {string} file below models/loras
+ * @returns {string | null} "high_noise", "low_noise", "wan2.1", or null where nothing tells
+ */
+export function expertOfFile(file) {
+  return expertIn(file.split(/[\\/]/).at(-1) ?? "") ?? expertIn(file);
+}
+
+/** @param {string} text */
+function expertIn(text) {
+  const found = /** @type {(keyof typeof EXPERT_NAME_PATTERNS)[]} */ (Object.keys(EXPERT_NAME_PATTERNS)).filter((expert) => EXPERT_NAME_PATTERNS[expert].test(text));
+  const saysWan21 = WAN21_PATTERN.test(text) && !WAN22_PATTERN.test(text);
+  if (found.length === 1 && !(saysWan21 && !EXPERT_WHOLE_TERMS[found[0]].test(text))) return found[0];
+  return saysWan21 && found.length < 2 ? WAN21 : null; // Wan2.1 has no experts: there a lone "low" speaks of something else
 }
 
 /**

@@ -2,8 +2,7 @@
 import { app } from "/scripts/app.js";
 import { chain } from "./chain.js";
 import { colourOf, expertOf, titleFor } from "./expert_names.js";
-
-const LOADERS = ["PusaLoraLoader", "PusaLightX2VLoader"];
+import { LOADERS } from "./generated_facts.js";
 
 /**
  * Title and colour after a change. A title or colour of the user's own is kept.

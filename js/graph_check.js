@@ -1,14 +1,17 @@
 // What can be told of a graph from its nodes' settings alone, before anything runs.
-import { INJECTORS } from "./run_reading.js";
+import { WAN, baseOfGraph } from "./bases.js";
+import { FRAME_AWARE, INJECTORS, LIGHTX2V_LOADER, LONG_VIDEO, MERGED_FOLDER, NO_VIDEO, PUSA_LOADER, SAMPLING_PATCH, SWITCH } from "./generated_facts.js";
+import { carriedInto } from "./lost_frames.js";
 import { classOf, sourceOf, valueOf } from "./wires.js";
 
 /** @typedef {import("./wires.js").Node} Node */
 
 const NEVER = 2;
 const BYPASSED = 4;
-/** Pictures per second that Wan makes. */
-const FRAME_RATE = 16;
-const FRAME_AWARE = ["PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo"];
+/** Inputs that a MODEL comes through, as pusa_core/graph/prompt.py has them. */
+const MODEL_INPUT = /model|guider|(high|low)_noise$/i;
+/** Loaders of other packs and of ComfyUI: what they load is not known here, as little as to Python's doctor. */
+const LORA_LOADER = /lora/i;
 
 /**
  * One sentence for each fault that the nodes' settings show.
@@ -17,6 +20,7 @@ const FRAME_AWARE = ["PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo"];
  */
 export function checkGraph(nodes) {
   const active = nodes.filter(({ mode }) => mode !== NEVER && mode !== BYPASSED);
+  const base = baseOfGraph(active);
   const classes = new Set(active.map(classOf));
   const has = (/** @type {string[]} */ names) => names.some((name) => classes.has(name));
   /** @type {string[]} */
@@ -24,11 +28,13 @@ export function checkGraph(nodes) {
   if (has(INJECTORS) && !has(FRAME_AWARE)) {
     found.push("Frames are given, but no node gives them timesteps of their own: add Apply Vectorized Timesteps or Vectorized Timestep Sampler.");
   }
-  if (has(INJECTORS) && !has(["PusaLoraLoader"])) {
+  if (has(INJECTORS) && base === WAN && !has([PUSA_LOADER]) && !active.some(mayHoldLora)) {
     found.push("Frames are given, but there is no Pusa LoRA Loader between the model and the sampler.");
   }
-  for (const node of active) found.push(...settings(node), ...experts(node));
-  if (has(["PusaLightX2VLoader"])) {
+  for (const node of active) found.push(...settings(node, base), ...experts(node));
+  for (const node of active.filter(samples)) found.push(...lost(node));
+  for (const node of active.filter((each) => FRAME_AWARE.includes(classOf(each)))) found.push(...overridden(node));
+  if (has([LIGHTX2V_LOADER])) {
     const cfg = Math.max(0, ...active.map((node) => number(node, "cfg") ?? 0));
     if (cfg > 1) found.push(`LightX2V with cfg ${cfg}: set cfg to 1.`);
   }
@@ -37,19 +43,96 @@ export function checkGraph(nodes) {
 
 /**
  * @param {Node} node
+ * @param {import("./bases.js").Base} base
  * @returns {string[]}
  */
-function settings(node) {
+function settings(node, base) {
   /** @type {string[]} */
   const found = [];
   const [width, height, length] = ["width", "height", "length"].map((name) => number(node, name));
   if (width !== undefined && height !== undefined && length !== undefined) {
-    if (length % 4 !== 1) found.push(`The length ${length} is not 4n + 1, such as 77 or 81.`);
-    if (width % 16 || height % 16) found.push(`The size ${width} x ${height} is not a multiple of 16.`);
+    const { lengths, stride, sizeMultiple, trainedLength } = base;
+    if ((length - 1) % stride !== 0) found.push(`The length ${length} is not ${lengths}, such as ${trainedLength - stride} or ${trainedLength}.`);
+    if (width % sizeMultiple || height % sizeMultiple) found.push(`The size ${width} x ${height} is not a multiple of ${sizeMultiple}.`);
   }
-  const rate = number(node, "fps") ?? (classOf(node) === "PusaDoctor" ? undefined : number(node, "frame_rate"));
-  if (rate !== undefined && rate % FRAME_RATE) found.push(`The frame rate is ${rate}; Wan makes 16 pictures a second.`);
+  const rate = playsVideo(node) ? (number(node, "fps") ?? number(node, "frame_rate")) : undefined;
+  if (rate !== undefined && rate > 0 && rate % base.fps) found.push(`The frame rate is ${rate}; ${base.short} makes ${base.fps} pictures a second.`);
   return found;
+}
+
+/**
+ * Whether a node's rate is the rate at which a video plays, not that of pictures read or of an animated picture.
+ * @param {Node} node
+ */
+function playsVideo(node) {
+  if (String(valueOf(node, "format") ?? "").startsWith("image/")) return false;
+  return classOf(node) === LONG_VIDEO || !NO_VIDEO.test(classOf(node));
+}
+
+/**
+ * Whether a Pusa LoRA may be in the model without our loader: a file of Merge LoRAs, or another loader's LoRA.
+ * @param {Node} node
+ */
+function mayHoldLora(node) {
+  const file = valueOf(node, "unet_name");
+  if (typeof file === "string" && file.split(/[\\/]/).slice(0, -1).includes(MERGED_FOLDER)) return true;
+  return !classOf(node).startsWith("Pusa") && LORA_LOADER.test(classOf(node));
+}
+
+/**
+ * Whether a node samples the latent it gets.
+ * @param {Node} node
+ */
+function samples(node) {
+  return /Sampler/.test(classOf(node)) && !classOf(node).endsWith("SamplerSelect");
+}
+
+/**
+ * Given frames whose multipliers some node before a sampler loses.
+ * @param {Node} node
+ * @returns {string[]}
+ */
+function lost(node) {
+  return carriedInto(node).lost.map(
+    ([injector, loser]) => `The frames given by ${named(injector)} are lost in ${named(loser)}, which hands on no noise multipliers for them: put the injector after it.`,
+  );
+}
+
+/**
+ * Sampling patches in front of a node that sets the model's sampling itself.
+ * @param {Node} node
+ * @returns {string[]}
+ */
+function overridden(node) {
+  const shift = number(node, "shift");
+  return modelsBefore(node)
+    .filter((each) => SAMPLING_PATCH.test(classOf(each)) && (number(each, "shift") === undefined || number(each, "shift") !== shift))
+    .map((each) => `${named(each)} has no effect: ${named(node)} after it sets its own shift${shift === undefined ? "" : ` ${shift}`}.`);
+}
+
+/**
+ * The nodes a MODEL comes through, nearest first.
+ * @param {Node} node
+ * @returns {Node[]}
+ */
+function modelsBefore(node) {
+  /** @type {Set<Node>} */
+  const found = new Set();
+  const waiting = [node];
+  for (const each of waiting) {
+    for (const [slot, { name }] of (each.inputs ?? []).entries()) {
+      const source = MODEL_INPUT.test(name) ? sourceOf(each, slot)?.node : undefined;
+      if (!source || found.has(source)) continue;
+      found.add(source);
+      waiting.push(source);
+    }
+  }
+  return [...found];
+}
+
+/** @param {Node} node */
+function named(node) {
+  return node.title || classOf(node);
 }
 
 /**
@@ -58,7 +141,7 @@ function settings(node) {
  * @returns {string[]}
  */
 function experts(node) {
-  if (classOf(node) !== "PusaMoESwitch") return [];
+  if (classOf(node) !== SWITCH) return [];
   const [high, low] = ["high_noise", "low_noise"].map((input) => pusaFiles(node, input));
   return high
     .filter((file) => low.includes(file))
@@ -77,7 +160,7 @@ function pusaFiles(node, input) {
   const seen = new Set();
   for (let end = sourceOf(node, input); end && !seen.has(end.node); end = sourceOf(end.node, "model")) {
     seen.add(end.node);
-    if (classOf(end.node) === "PusaLoraLoader") files.push(String(valueOf(end.node, "lora_name")));
+    if (classOf(end.node) === PUSA_LOADER) files.push(String(valueOf(end.node, "lora_name")));
   }
   return files;
 }

@@ -1,4 +1,5 @@
 // One injector node and its timeline: what the node holds goes into the picture, what the user does goes into its texts.
+import { WAN } from "./bases.js";
 import { checkClip, isFixed, isPaired, kindOf, picturesOf, text, unitOf, unknownInput } from "./injector_kinds.js";
 import { LATENT_FRAME, PusaError } from "./latent_frames.js";
 import { FRAMES_INJECTOR, VIDEO_INJECTOR, findSampler, readFps, readLatent, readRun } from "./run_reading.js";
@@ -24,17 +25,18 @@ export function readTexts(node) {
  * What an injector's texts say in a latent of this length.
  * @param {Node} node
  * @param {number} latentFrames
+ * @param {import("./bases.js").Base} [base]
  * @returns {Timeline}
  */
-export function readInjector(node, latentFrames) {
+export function readInjector(node, latentFrames, base = WAN) {
   const unknown = unknownInput(node);
   if (unknown) {
     const problem = `${unknown} comes from another node and is known once the graph runs.`;
-    return { handles: [], latentFrames, unit: LATENT_FRAME, problem, readable: false };
+    return { handles: [], latentFrames, unit: LATENT_FRAME, base, problem, readable: false };
   }
   const texts = readTexts(node);
-  if (isFixed(node)) return readFixed(() => kindOf(node).places(node, latentFrames), texts.noiseMultipliers, latentFrames);
-  const timeline = readTimeline(texts, latentFrames, unitOf(node));
+  if (isFixed(node)) return readFixed(() => kindOf(node).places(node, latentFrames, base), texts.noiseMultipliers, latentFrames, base);
+  const timeline = readTimeline(texts, latentFrames, unitOf(node), base);
   const isEmpty = !texts.positions.trim();
   if (isEmpty || !timeline.problem) timeline.problem = refusal(() => checkClip(node, timeline.handles.length)) ?? timeline.problem;
   return timeline;
@@ -73,12 +75,12 @@ export function fittingPresets(node, timeline) {
  * @param {Node} node
  */
 export function readSurroundings(node) {
-  const { latentFrames, known, before } = readLatent(node);
+  const { latentFrames, known, before, base } = readLatent(node);
   const { sampler, after } = findSampler(node);
-  const timeline = readInjector(node, latentFrames);
-  const chain = [...before, node, ...after].map((each) => (each === node ? timeline : readInjector(each, latentFrames)));
+  const timeline = readInjector(node, latentFrames, base);
+  const chain = [...before, node, ...after].map((each) => (each === node ? timeline : readInjector(each, latentFrames, base)));
   const others = [...before, ...after].flatMap((each) =>
-    readInjector(each, latentFrames).handles.map(({ frame, multiplier }) => ({ frame, multiplier, title: each.title ?? classOf(each) })),
+    readInjector(each, latentFrames, base).handles.map(({ frame, multiplier }) => ({ frame, multiplier, title: each.title ?? classOf(each) })),
   );
   const pictures = picturesOf(node);
   return {
@@ -86,8 +88,8 @@ export function readSurroundings(node) {
     others,
     known,
     pictures,
-    fps: readFps(node),
-    run: readRun(sampler?.node ?? null),
+    fps: readFps(node, base),
+    run: readRun(sampler?.node ?? null, base),
     multipliers: frameMultipliers(chain.flatMap(({ handles }) => handles), latentFrames),
     notes: notes(node, timeline, pictures),
     typed: typed(node),

@@ -14,7 +14,7 @@ const CLIP_LOOP = "clip";
  * @property {string | null} positions name of its text of positions; null where it has none
  * @property {(node: Node) => boolean} isFixed whether something other than that text decides the places
  * @property {(node: Node) => string[]} deciding inputs that places depend on
- * @property {(node: Node, latentFrames: number) => number[]} places latent frames where they are fixed; throws what the node would say
+ * @property {(node: Node, latentFrames: number, base: import("./bases.js").Base) => number[]} places latent frames where they are fixed; throws what the node would say
  */
 
 /** @type {Record<string, Kind>} by node class */
@@ -29,38 +29,38 @@ const KINDS = {
     positions: "positions",
     isFixed: (node) => [EXTEND, PREPEND].includes(text(node, "task")),
     deciding: (node) => ["task", "positions", "source_positions", ...(KINDS[VIDEO_INJECTOR].isFixed(node) ? ["context_frames"] : [])],
-    places(node, latentFrames) {
+    places(node, latentFrames, base) {
       const task = text(node, "task");
       refuseTexts(task, text(node, "positions"), text(node, "source_positions"));
-      return clipPositions(task, latentFrames, Number(valueOf(node, "context_frames")));
+      return clipPositions(task, latentFrames, Number(valueOf(node, "context_frames")), base);
     },
   },
   [KEYFRAMES]: {
     positions: "times",
     isFixed: (node) => ![VIDEO_FRAMES, LATENT_FRAMES].includes(text(node, "spacing")),
     deciding: (node) => ["spacing", "times", ...(text(node, "spacing") === SECONDS ? ["fps"] : [])],
-    places(node, latentFrames) {
+    places(node, latentFrames, base) {
       const spacing = text(node, "spacing");
       const count = pictureCount(node);
       if (spacing === EVEN && count === 0) throw new PusaError("No pictures are connected yet; even spacing depends on their number.");
-      return keyframePositions(count || null, latentFrames, spacing, text(node, "times"), Number(valueOf(node, "fps")));
+      return keyframePositions(count || null, latentFrames, spacing, text(node, "times"), Number(valueOf(node, "fps")), base);
     },
   },
   [TRANSITION]: {
     positions: null,
     isFixed: () => true,
     deciding: () => ["context_frames"],
-    places: (node, latentFrames) => transitionPositions(latentFrames, Number(valueOf(node, "context_frames"))),
+    places: (node, latentFrames, base) => transitionPositions(latentFrames, Number(valueOf(node, "context_frames")), base),
   },
   [LOOP]: {
     positions: null,
     isFixed: () => true,
     deciding: (node) => ["kind", ...(text(node, "kind") === CLIP_LOOP ? ["context_frames"] : [])],
-    places(node, latentFrames) {
-      if (text(node, "kind") === CLIP_LOOP) return transitionPositions(latentFrames, Number(valueOf(node, "context_frames")));
+    places(node, latentFrames, base) {
+      if (text(node, "kind") === CLIP_LOOP) return transitionPositions(latentFrames, Number(valueOf(node, "context_frames")), base);
       const count = readPictures(node, "video")?.length ?? 1;
       if (count > 1) throw new PusaError(`${count} pictures came in for a still loop. Give one picture, or choose clip as the kind.`);
-      return stillPositions(latentFrames);
+      return stillPositions(latentFrames, base);
     },
   },
 };

@@ -1,61 +1,68 @@
 // Latent frames and what a user typed about them: the same rules and sentences as pusa_core/frames.py.
 
-export const STRIDE = 4;
-/** Frames per second that Wan was trained on. */
-export const WAN_FPS = 16;
-export const LATENT_FRAME = "latent frame";
-export const VIDEO_FRAME = "video frame";
+import { WAN } from "./bases.js";
+import { LATENT_FRAME, VIDEO_FRAME } from "./generated_facts.js";
+
+export { LATENT_FRAME, VIDEO_FRAME };
+
+/** @typedef {import("./bases.js").Base} Base */
 
 /** A text or a number that the node would refuse; the message is the node's own. */
 export class PusaError extends Error {}
 
 /**
- * Latent frames of a video: 1 -> 1, 5 -> 2, 81 -> 21; up to 3 frames at the end are left over.
+ * Latent frames of a video, for Wan 1 -> 1, 5 -> 2, 81 -> 21; frames of an unfinished group at the end are left over.
  * @param {number} length pixel frames, >= 1
+ * @param {Base} [base]
  */
-export function latentFrameCount(length) {
-  return Math.floor((length - 1) / STRIDE) + 1;
+export function latentFrameCount(length, base = WAN) {
+  return Math.floor((length - 1) / base.stride) + 1;
 }
 
 /**
  * Pixel frames that a latent decodes to: 1 -> 1, 21 -> 81.
  * @param {number} latentFrames
+ * @param {Base} [base]
  */
-export function videoLength(latentFrames) {
-  return STRIDE * (latentFrames - 1) + 1;
+export function videoLength(latentFrames, base = WAN) {
+  return base.stride * (latentFrames - 1) + 1;
 }
 
 /**
  * First pixel frame of a latent frame.
  * @param {number} latentFrame
+ * @param {Base} [base]
  */
-export function firstPixelFrame(latentFrame) {
-  return Math.max(0, STRIDE * latentFrame - STRIDE + 1);
+export function firstPixelFrame(latentFrame, base = WAN) {
+  return Math.max(0, base.stride * (latentFrame - 1) + 1);
 }
 
 /**
  * Last pixel frame of a latent frame: 0 -> 0, 1 -> 4, 20 -> 80.
  * @param {number} latentFrame
+ * @param {Base} [base]
  */
-export function lastPixelFrame(latentFrame) {
-  return STRIDE * latentFrame;
+export function lastPixelFrame(latentFrame, base = WAN) {
+  return base.stride * latentFrame;
 }
 
 /**
  * Latent frame that holds a pixel frame: 0 -> 0, 1 to 4 -> 1, 80 -> 20.
  * @param {number} pixelFrame
+ * @param {Base} [base]
  */
-export function latentFrameOf(pixelFrame) {
-  return Math.floor((pixelFrame + STRIDE - 1) / STRIDE);
+export function latentFrameOf(pixelFrame, base = WAN) {
+  return Math.ceil(pixelFrame / base.stride);
 }
 
 /**
  * Number of things a position can name in a latent.
  * @param {number} latentFrames
  * @param {string} unit "latent frame" or "video frame"
+ * @param {Base} [base]
  */
-export function positionCount(latentFrames, unit) {
-  return unit === VIDEO_FRAME ? videoLength(latentFrames) : latentFrames;
+export function positionCount(latentFrames, unit, base = WAN) {
+  return unit === VIDEO_FRAME ? videoLength(latentFrames, base) : latentFrames;
 }
 
 /**
@@ -63,19 +70,20 @@ export function positionCount(latentFrames, unit) {
  * @param {number} position
  * @param {number} latentFrames
  * @param {string} [unit] "latent frame" or "video frame"
+ * @param {Base} [base]
  */
-export function resolvePosition(position, latentFrames, unit = LATENT_FRAME) {
-  const count = positionCount(latentFrames, unit);
+export function resolvePosition(position, latentFrames, unit = LATENT_FRAME, base = WAN) {
+  const count = positionCount(latentFrames, unit, base);
   if (position < -count || position >= count) {
     const last = position >= 0 ? position : -position - 1;
-    const needed = videoLength((unit === VIDEO_FRAME ? latentFrameOf(last) : last) + 1);
+    const needed = videoLength((unit === VIDEO_FRAME ? latentFrameOf(last, base) : last) + 1, base);
     throw new PusaError(
       `Position ${position} is outside this latent of ${count} ${unit}s. ` +
         `Use ${-count} to ${count - 1}, or set the video length to ${needed} or more.`,
     );
   }
   const fromStart = position < 0 ? position + count : position;
-  return unit === VIDEO_FRAME ? latentFrameOf(fromStart) : fromStart;
+  return unit === VIDEO_FRAME ? latentFrameOf(fromStart, base) : fromStart;
 }
 
 /**

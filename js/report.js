@@ -1,35 +1,47 @@
-// What a Pusa node says about its last run, under its inputs: loaders tell their coverage in a badge.
+// What a Pusa node says about its last run, under its inputs: loaders tell their coverage in a badge, samplers their given frames.
 import { app } from "/scripts/app.js";
 import { chain } from "./chain.js";
-import { coverage } from "./coverage.js";
+import { coverage, reportHeight } from "./coverage.js";
 import { make, say } from "./dom.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
 
 const TYPE = "pusa_report";
-const HEIGHT = 150;
+const EDGES = 12;
 
 /**
- * The elements of a node's report, made when it first has one.
+ * A node's report, made when it first has one.
  * @param {LGraphNode} node
+ * @returns {(report: string) => void} shows a report
  */
 function addReport(node) {
   const badge = make("div", { class: "pusa-badge" });
   const text = make("div", { class: "pusa-report-text" });
   const element = make("div", { class: "pusa-report", role: "group", "aria-label": "Report of the last run" }, badge, text);
   element.addEventListener("pointerdown", (event) => event.stopPropagation());
+  let height = 0;
   const widget = node.addDOMWidget(TYPE, TYPE, element, {
     serialize: false,
     hideOnZoom: true,
     margin: 6,
     getValue: () => "",
     setValue: () => {},
-    getMinHeight: () => HEIGHT,
+    getMinHeight: () => height,
   });
   widget.serialize = false;
-  const [width, height] = node.computeSize();
-  node.setSize([Math.max(width, node.size[0]), Math.max(height, node.size[1])]);
-  return { badge, text };
+  /** @param {string} report */
+  function show(report) {
+    const { label, state } = coverage(report);
+    say(badge, label);
+    badge.className = `pusa-badge pusa-${state}`;
+    say(text, report);
+    if (reportHeight(report) === height) return;
+    height = reportHeight(report);
+    element.style.minHeight = `${height - EDGES}px`;
+    const [least, tall] = node.computeSize();
+    node.setSize([Math.max(least, node.size[0]), Math.max(tall, node.size[1])]);
+  }
+  return show;
 }
 
 app.registerExtension({
@@ -37,16 +49,13 @@ app.registerExtension({
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith("Pusa")) return;
     /** @type {ReturnType<typeof addReport> | null} */
-    let report = null;
+    let show = null;
     node.onExecuted = chain(node.onExecuted, (output) => {
       const said = /** @type {{text?: unknown}} */ (output ?? {}).text;
       const text = Array.isArray(said) ? said.join("\n") : "";
-      if (!text) return;
-      report ??= addReport(node);
-      const { label, state } = coverage(text);
-      say(report.badge, label);
-      report.badge.className = `pusa-badge pusa-${state}`;
-      say(report.text, text);
+      if (!text && !show) return; // an empty one clears what an earlier run said
+      show ??= addReport(node);
+      show(text);
       node.setDirtyCanvas(true, true);
     });
   },

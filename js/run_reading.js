@@ -1,8 +1,11 @@
 // What surrounds an injector in its graph: the latent it fills, the pictures it gets, the run that follows.
-import { WAN_FPS, latentFrameCount } from "./latent_frames.js";
-import { flowSigmas, highNoiseSteps } from "./schedule.js";
+import { WAN, baseOfFiles, baseOfLatentNode } from "./bases.js";
+import { APPLY, INJECTORS, LINEAR_QUADRATIC, MAX_STEPS, OF_THE_BASE, SAMPLER, SCHEDULER, SWITCH } from "./generated_facts.js";
+import { latentFrameCount } from "./latent_frames.js";
+import { flowSigmas, highNoiseSteps, linearQuadraticSigmas, simpleSigmas } from "./schedule.js";
 import { classOf, sourceOf, targetsOf, valueOf } from "./wires.js";
 
+/** @typedef {import("./bases.js").Base} Base */
 /** @typedef {import("./wires.js").Node} Node */
 /** @typedef {import("./wires.js").End} End */
 /**
@@ -12,14 +15,8 @@ import { classOf, sourceOf, targetsOf, valueOf } from "./wires.js";
  * @property {string} note why the schedule may be another one; empty where it is known
  */
 
-export const FRAMES_INJECTOR = "PusaConditionFrames";
-export const VIDEO_INJECTOR = "PusaConditionVideo";
-export const KEYFRAMES = "PusaKeyframes";
-export const TRANSITION = "PusaTransition";
-export const LOOP = "PusaLoopConditions";
-/** Nodes that give frames to a latent. */
-export const INJECTORS = [FRAMES_INJECTOR, VIDEO_INJECTOR, KEYFRAMES, TRANSITION, LOOP];
-const DEFAULT_LATENT_FRAMES = 21;
+export const [FRAMES_INJECTOR, VIDEO_INJECTOR, KEYFRAMES, TRANSITION, LOOP] = INJECTORS;
+export { INJECTORS };
 const IMAGE_PASSERS = ["ImageScale", "ImageScaleBy", "ImageScaleToTotalPixels", "ImageScaleToMaxDimension", "ResizeAndPadImage", "ImageCrop", "ImageSharpen", "ImageBlur"];
 const IMAGE_JOINERS = ["ImageBatch", "BatchImagesNode"];
 
@@ -31,20 +28,26 @@ export function isInjector(node) {
 /**
  * The latent that an injector fills.
  * @param {Node} injector
- * @returns {{latentFrames: number, known: boolean, before: Node[]}} `known` is false where the length was not found and Wan's
- *   81 frames are assumed; `before` are the injectors upstream, the first one first
+ * @returns {{latentFrames: number, known: boolean, before: Node[], base: Base}} `known` is false where the length was not found and
+ *   that of the training videos is assumed; `before` are the injectors upstream, the first one first; `base` is Wan where nothing tells
  */
 export function readLatent(injector) {
   const before = [];
   let node = sourceOf(injector, "latent")?.node;
+  let base = null;
   for (let hop = 0; node && hop < 100; hop += 1) {
     if (isInjector(node)) before.unshift(node);
+    base ??= baseOfLatentNode(node);
     const length = node.widgets?.some(({ name }) => name === "length") ? Number(valueOf(node, "length")) : NaN;
-    if (length >= 1) return { latentFrames: latentFrameCount(length), known: true, before };
+    if (length >= 1) {
+      base ??= baseOfFiles(injector) ?? WAN;
+      return { latentFrames: latentFrameCount(length, base), known: true, before, base };
+    }
     const input = node.inputs?.findIndex(({ type }) => type === "LATENT") ?? -1;
     node = input < 0 ? undefined : sourceOf(node, input)?.node;
   }
-  return { latentFrames: DEFAULT_LATENT_FRAMES, known: false, before };
+  base ??= baseOfFiles(injector) ?? WAN;
+  return { latentFrames: latentFrameCount(base.trainedLength, base), known: false, before, base };
 }
 
 /**
@@ -96,13 +99,14 @@ export function viewOf(value) {
 }
 
 /**
- * Frames per second of the video that the graph makes, Wan's own where it does not say.
+ * Frames per second of the video that the graph makes, the base's own where it does not say.
  * @param {Node} injector
+ * @param {Base} [base]
  */
-export function readFps(injector) {
+export function readFps(injector, base = WAN) {
   const maker = injector.graph?.nodes?.find((node) => classOf(node) === "CreateVideo");
   const fps = Number(maker ? valueOf(maker, "fps") : NaN);
-  return fps > 0 ? fps : WAN_FPS;
+  return fps > 0 ? fps : base.fps;
 }
 
 /**
@@ -139,31 +143,33 @@ function isSampler(node) {
 /**
  * The steps that follow an injector.
  * @param {Node | null} sampler what findSampler found
+ * @param {Base} [base] of the latent
  * @returns {Run}
  */
-export function readRun(sampler) {
+export function readRun(sampler, base = WAN) {
   if (!sampler) return { sigmas: flowSigmas(30), highSteps: null, note: "No sampler is connected yet: shown for 30 steps, shift 5." };
-  const [sigmas, note] = readSigmas(sampler);
+  const [sigmas, note] = readSigmas(sampler, base);
   const boundary = readBoundary(sampler);
   return { sigmas, note, highSteps: boundary === null ? null : highNoiseSteps(sigmas, boundary) };
 }
 
 /**
  * @param {Node} sampler
+ * @param {Base} base
  * @returns {[number[], string]}
  */
-function readSigmas(sampler) {
+function readSigmas(sampler, base) {
   const given = sourceOf(sampler, "sigmas");
   if (given) {
-    const sigmas = classOf(given.node) === "PusaScheduler" ? flowOf(given.node) : null;
+    const sigmas = classOf(given.node) === SCHEDULER ? scheduleOf(given.node, sourceOf(given.node, "model") ? base : WAN) : null;
     return sigmas ? [sigmas, ""] : guess(given.node, "sets the noise levels");
   }
-  if (classOf(sampler) === "PusaSampler") {
-    const sigmas = flowOf(sampler);
+  if (classOf(sampler) === SAMPLER) {
+    const sigmas = scheduleOf(sampler, base);
     if (sigmas) return [sigmas, ""];
   }
   if (valueOf(sampler, "scheduler") === "simple") {
-    const sigmas = simpleSigmas(sampler);
+    const sigmas = simpleOf(sampler);
     if (sigmas) return [sigmas, ""];
   }
   return guess(sampler, "decides the noise levels");
@@ -176,38 +182,37 @@ function readSigmas(sampler) {
  */
 function guess(node, does) {
   const steps = Math.round(Number(valueOf(node, "steps")));
-  const count = steps >= 1 && steps <= 1000 ? steps : 30;
+  const count = steps >= 1 && steps <= MAX_STEPS ? steps : 30;
   return [flowSigmas(count), `${node.title ?? classOf(node)} ${does}: shown for ${count} steps, shift 5.`];
 }
 
 /**
- * @param {Node} node with the widgets steps, shift and denoise
+ * @param {Node} node with the widgets steps, shift, denoise and schedule
+ * @param {Base} base whose schedule "of the base" means
  * @returns {number[] | null}
  */
-function flowOf(node) {
+function scheduleOf(node, base) {
   const [steps, shift, denoise] = ["steps", "shift", "denoise"].map((name) => Number(valueOf(node, name) ?? NaN));
   const strength = Number.isNaN(denoise) ? 1 : denoise;
-  const fits = Number.isInteger(steps) && steps >= 1 && steps <= 1000 && shift >= 1 && strength > 0 && strength <= 1;
-  return fits ? flowSigmas(steps, shift, strength) : null;
+  const fits = Number.isInteger(steps) && steps >= 1 && steps <= MAX_STEPS && shift >= 1 && strength > 0 && strength <= 1;
+  if (!fits) return null;
+  const named = valueOf(node, "schedule") ?? OF_THE_BASE;
+  const schedule = named === OF_THE_BASE ? base.schedule : named;
+  return schedule === LINEAR_QUADRATIC ? linearQuadraticSigmas(steps, strength) : flowSigmas(steps, shift, strength);
 }
 
 /**
- * Core's scheduler "simple" on a model whose shift Apply Vectorized Timesteps set: every 1000/steps-th of 1000 levels.
+ * Core's scheduler "simple" on a model whose shift Apply Vectorized Timesteps set.
  * @param {Node} sampler KSampler
  * @returns {number[] | null}
  */
-function simpleSigmas(sampler) {
-  const patch = modelChain(sampler).find((node) => classOf(node) === "PusaVectorizedTimesteps");
+function simpleOf(sampler) {
+  const patch = modelChain(sampler).find((node) => classOf(node) === APPLY);
   const shift = patch ? Number(valueOf(patch, "shift")) : NaN;
   const steps = Number(valueOf(sampler, "steps"));
   const denoise = Number(valueOf(sampler, "denoise") ?? 1);
-  if (!(shift >= 1) || !Number.isInteger(steps) || steps < 1 || steps > 1000 || !(denoise > 0)) return null;
-  const total = denoise > 0.9999 ? steps : Math.trunc(steps / denoise);
-  const sigmas = Array.from({ length: total }, (_, i) => {
-    const ramp = (1000 - Math.trunc((i * 1000) / total)) / 1000;
-    return (shift * ramp) / (1 + (shift - 1) * ramp);
-  });
-  return [...sigmas, 0].slice(-(steps + 1));
+  if (!(shift >= 1) || !Number.isInteger(steps) || steps < 1 || steps > MAX_STEPS || !(denoise > 0)) return null;
+  return simpleSigmas(steps, shift, denoise);
 }
 
 /**
@@ -216,7 +221,7 @@ function simpleSigmas(sampler) {
  */
 function readBoundary(sampler) {
   const models = modelChain(sampler);
-  const change = models.find((node) => classOf(node) === "PusaMoESwitch");
+  const change = models.find((node) => classOf(node) === SWITCH);
   const boundary = change ? Number(valueOf(change, "boundary")) : NaN;
   return boundary >= 0 && boundary <= 1 ? boundary : null;
 }

@@ -7,7 +7,7 @@ import { remember, tell, write } from "./graph_building.js";
 import { editable, fittingPresets, readInjector, readSurroundings, readTexts } from "./injector.js";
 import { isFixed, kindOf } from "./injector_kinds.js";
 import { addPicture } from "./picture_drop.js";
-import { isInjector, readLatent } from "./run_reading.js";
+import { FRAMES_INJECTOR, isInjector, readLatent } from "./run_reading.js";
 import { DEFAULT_MULTIPLIER, DEFAULT_PRESET, settings } from "./settings.js";
 import { PRESETS, addHandle, freeFrame, isFree, moveHandle, presetOf, presetTexts, ramp, removeHandle, setMultiplier } from "./timeline_model.js";
 import { TimelineView, VIEW_HEIGHT } from "./timeline_view.js";
@@ -42,7 +42,7 @@ class InjectorTimeline {
       add: (frame, multiplier) => this.add(frame, multiplier),
       remove: (index) => this.remove(index),
       ramp: () => this.edit(ramp, true),
-      preset: (name) => this.edit((texts, { unit }) => this.preset(texts, name, unit), true),
+      preset: (name) => this.edit((texts, { unit, base }) => this.preset(texts, name, unit, base), true),
       done: remember,
       drop: (file, frame) => this.drop(file, frame),
       wheel: (event) => this.wheel(event),
@@ -83,7 +83,8 @@ class InjectorTimeline {
   }
 
   timeline() {
-    return readInjector(this.node, readLatent(this.node).latentFrames);
+    const { latentFrames, base } = readLatent(this.node);
+    return readInjector(this.node, latentFrames, base);
   }
 
   /**
@@ -139,9 +140,10 @@ class InjectorTimeline {
    * @param {Texts} texts
    * @param {string} name
    * @param {string} unit
+   * @param {import("./bases.js").Base} base
    */
-  preset(texts, name, unit) {
-    const chosen = presetTexts(name, unit);
+  preset(texts, name, unit, base) {
+    const chosen = presetTexts(name, unit, base);
     return isFixed(this.node) ? { ...texts, noiseMultipliers: chosen.noiseMultipliers } : chosen;
   }
 
@@ -184,7 +186,7 @@ function defaultMultiplier() {
  */
 function applyDefaultPreset(node) {
   const name = String(app.extensionManager.setting.get(DEFAULT_PRESET) ?? "");
-  if (!(name in PRESETS) || node.comfyClass !== "PusaConditionFrames") return;
+  if (!(name in PRESETS) || node.comfyClass !== FRAMES_INJECTOR) return;
   const texts = presetTexts(name, String(valueOf(node, "position_unit")));
   for (const widget of node.widgets ?? []) {
     if (widget.name === "positions") widget.value = texts.positions;

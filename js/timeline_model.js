@@ -1,4 +1,5 @@
 // The noise timeline without its picture: two texts in, handles out; an edit in, two texts out.
+import { WAN } from "./bases.js";
 import {
   LATENT_FRAME,
   PusaError,
@@ -11,6 +12,7 @@ import {
   resolvePosition,
 } from "./latent_frames.js";
 
+/** @typedef {import("./bases.js").Base} Base */
 /**
  * @typedef {object} Texts What the node's two text inputs hold.
  * @property {string} positions
@@ -28,6 +30,7 @@ import {
  * @property {Handle[]} handles in the order of the texts (picture i belongs to handle i)
  * @property {number} latentFrames
  * @property {string} unit "latent frame" or "video frame"
+ * @property {Base} base what counts the video frames
  * @property {string | null} problem the sentence the node would refuse with
  * @property {boolean} readable false where the texts cannot be read: then they are shown, never edited
  */
@@ -46,10 +49,11 @@ export const PRESETS = Object.freeze({
  * @param {Texts} texts
  * @param {number} latentFrames
  * @param {string} [unit] "latent frame" or "video frame"
+ * @param {Base} [base]
  * @returns {Timeline}
  */
-export function readTimeline(texts, latentFrames, unit = LATENT_FRAME) {
-  const timeline = read(() => parsePositions(texts.positions), texts.noiseMultipliers, latentFrames, unit);
+export function readTimeline(texts, latentFrames, unit = LATENT_FRAME, base = WAN) {
+  const timeline = read(() => parsePositions(texts.positions), texts.noiseMultipliers, latentFrames, unit, base);
   // Nothing typed is nothing to lose: it can be filled in from the timeline.
   if (!texts.positions.trim()) timeline.readable = true;
   return timeline;
@@ -60,10 +64,11 @@ export function readTimeline(texts, latentFrames, unit = LATENT_FRAME) {
  * @param {() => number[]} places latent frames; may throw what the node would say
  * @param {string} noiseMultipliers
  * @param {number} latentFrames
+ * @param {Base} [base]
  * @returns {Timeline}
  */
-export function readFixed(places, noiseMultipliers, latentFrames) {
-  return read(places, noiseMultipliers, latentFrames, LATENT_FRAME);
+export function readFixed(places, noiseMultipliers, latentFrames, base = WAN) {
+  return read(places, noiseMultipliers, latentFrames, LATENT_FRAME, base);
 }
 
 /**
@@ -71,18 +76,19 @@ export function readFixed(places, noiseMultipliers, latentFrames) {
  * @param {string} noiseMultipliers
  * @param {number} latentFrames
  * @param {string} unit
+ * @param {Base} base
  * @returns {Timeline}
  */
-function read(readPositions, noiseMultipliers, latentFrames, unit) {
+function read(readPositions, noiseMultipliers, latentFrames, unit, base) {
   /** @type {Timeline} */
-  const timeline = { handles: [], latentFrames, unit, problem: null, readable: false };
+  const timeline = { handles: [], latentFrames, unit, base, problem: null, readable: false };
   try {
     const positions = readPositions();
     const multipliers = parseMultipliers(noiseMultipliers, positions.length);
     timeline.readable = true;
     const taken = new Set();
     positions.forEach((position, i) => {
-      const [frame, problem] = place(position, latentFrames, unit, taken);
+      const [frame, problem] = place(position, timeline, taken);
       timeline.problem ??= problem;
       timeline.handles.push({ position, frame, multiplier: multipliers[i], wrong: problem !== null });
     });
@@ -95,21 +101,20 @@ function read(readPositions, noiseMultipliers, latentFrames, unit) {
 
 /**
  * @param {number} position
- * @param {number} latentFrames
- * @param {string} unit
+ * @param {Timeline} timeline
  * @param {Set<number>} taken latent frames given so far
  * @returns {[number, string | null]} the latent frame to draw it at, and what is wrong with it
  */
-function place(position, latentFrames, unit, taken) {
+function place(position, { latentFrames, unit, base }, taken) {
   try {
-    const frame = resolvePosition(position, latentFrames, unit);
+    const frame = resolvePosition(position, latentFrames, unit, base);
     const twice = taken.has(frame);
     taken.add(frame);
     return [
       frame,
       twice
         ? `Latent frame ${frame} is given twice in positions. Each latent frame takes one picture; note that a latent ` +
-          "frame after the first holds four video frames, so neighbouring video frames can fall into the same one."
+          `frame after the first holds ${base.groups} video frames, so neighbouring video frames can fall into the same one.`
         : null,
     ];
   } catch (error) {
@@ -265,12 +270,13 @@ export function presetOf(timeline) {
  * A preset's texts in the unit that the node uses.
  * @param {string} name
  * @param {string} unit "latent frame" or "video frame"
+ * @param {Base} [base]
  * @returns {Texts}
  */
-export function presetTexts(name, unit) {
+export function presetTexts(name, unit, base = WAN) {
   const { positions, noiseMultipliers } = /** @type {Record<string, Texts>} */ (PRESETS)[name];
   if (unit !== VIDEO_FRAME) return { positions, noiseMultipliers };
-  const inVideo = parsePositions(positions).map((position) => (position < 0 ? position : lastPixelFrame(position)));
+  const inVideo = parsePositions(positions).map((position) => (position < 0 ? position : lastPixelFrame(position, base)));
   return { positions: inVideo.join(", "), noiseMultipliers };
 }
 
@@ -279,9 +285,9 @@ export function presetTexts(name, unit) {
  * @param {number} frame latent frame
  * @param {boolean} fromEnd
  */
-function positionOf({ latentFrames, unit }, frame, fromEnd) {
-  const position = unit === VIDEO_FRAME ? lastPixelFrame(frame) : frame;
-  return fromEnd ? position - positionCount(latentFrames, unit) : position;
+function positionOf({ latentFrames, unit, base }, frame, fromEnd) {
+  const position = unit === VIDEO_FRAME ? lastPixelFrame(frame, base) : frame;
+  return fromEnd ? position - positionCount(latentFrames, unit, base) : position;
 }
 
 /**

@@ -1,6 +1,6 @@
 // The picture of a noise timeline: elements, pointer and keys. It knows nothing of ComfyUI.
 import { fit, make, say } from "./dom.js";
-import { WAN_FPS, firstPixelFrame, lastPixelFrame, videoLength } from "./latent_frames.js";
+import { firstPixelFrame, lastPixelFrame, videoLength } from "./latent_frames.js";
 import { frameTimesteps } from "./schedule.js";
 import { word } from "./words.js";
 
@@ -136,7 +136,7 @@ export class TimelineView {
     this.addButton.disabled = !countable || timeline.handles.length >= timeline.latentFrames;
     this.removeButton.disabled = !countable || timeline.handles.length < 2;
     this.rampButton.disabled = !timeline.readable || !picture.liftable || timeline.handles.length < 2;
-    const frames = videoLength(timeline.latentFrames);
+    const frames = videoLength(timeline.latentFrames, timeline.base);
     say(this.length, word(known ? "{frames} frames, {time}" : "if {frames} frames, {time}", { frames, time: seconds(frames, fps) }));
     this.length.title = known
       ? word("{count} latent frames at {fps} frames per second", { count: timeline.latentFrames, fps })
@@ -300,7 +300,7 @@ export class TimelineView {
     const { timeline, fps, run, notes, multipliers } = picture;
     if (hovered && hovered.frame < timeline.latentFrames) {
       const { frame, step } = hovered;
-      const [first, last] = [firstPixelFrame(frame), lastPixelFrame(frame)];
+      const [first, last] = [firstPixelFrame(frame, timeline.base), lastPixelFrame(frame, timeline.base)];
       const sigma = step === null ? undefined : run.sigmas[step];
       const what =
         step === null || sigma === undefined || timeline.problem
@@ -325,7 +325,7 @@ export class TimelineView {
    */
   describe(index, { timeline, fps }) {
     const { frame, multiplier, wrong } = timeline.handles[index];
-    const first = firstPixelFrame(frame);
+    const first = firstPixelFrame(frame, timeline.base);
     const values = { frame, first, time: seconds(first, fps), multiplier: round(multiplier) };
     const said = word("latent frame {frame}, video frame {first}, {time}, noise multiplier {multiplier}", values);
     return wrong ? said + word(", will be refused") : said;
@@ -528,9 +528,9 @@ function round(value, digits = 3) {
 
 /**
  * @param {number} frame pixel frame
- * @param {number} [fps]
+ * @param {number} fps
  */
-function seconds(frame, fps = WAN_FPS) {
+function seconds(frame, fps) {
   return `${(frame / fps).toFixed(2)} s`;
 }
 

@@ -1,7 +1,8 @@
 // Following links through a graph: reroutes, bypassed nodes and subgraphs are looked through.
 
-const SUBGRAPH_INPUT = -10;
-const SUBGRAPH_OUTPUT = -20;
+/** Where a link crosses a subgraph's boundary: numbers, and texts from frontend 1.49 on. */
+const SUBGRAPH_INPUT = "-10";
+const SUBGRAPH_OUTPUT = "-20";
 const BYPASSED = 4;
 const NEVER = 2;
 /** More hops than any graph has: a cycle ends here. */
@@ -113,7 +114,7 @@ function upstream(node, slot, hops) {
   const { graph } = node;
   const link = graph?.getLink(node.inputs?.[slot]?.link);
   if (!graph || !link || hops > LIMIT) return null;
-  if (link.origin_id === SUBGRAPH_INPUT) {
+  if (String(link.origin_id) === SUBGRAPH_INPUT) {
     const instance = instanceOf(graph);
     return instance && upstream(instance, link.origin_slot, hops + 1);
   }
@@ -162,7 +163,7 @@ function downstream(node, slot, hops) {
  * @returns {End[]}
  */
 function arrivals(graph, link, hops) {
-  if (link.target_id === SUBGRAPH_OUTPUT) {
+  if (String(link.target_id) === SUBGRAPH_OUTPUT) {
     const instance = instanceOf(graph);
     return instance ? downstream(instance, link.target_slot, hops + 1) : [];
   }
@@ -222,7 +223,7 @@ function instanceOf(subgraph) {
  */
 function promotedWidget(node, slot) {
   const link = node.graph?.getLink(node.inputs?.[slot]?.link);
-  if (!node.graph || !link || link.origin_id !== SUBGRAPH_INPUT) return null;
+  if (!node.graph || !link || String(link.origin_id) !== SUBGRAPH_INPUT) return null;
   const instance = instanceOf(node.graph);
   const input = instance?.inputs?.[link.origin_slot];
   if (!instance || !input) return null;

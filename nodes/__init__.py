@@ -6,7 +6,7 @@ from .clips import PusaClipFrames, PusaConditionVideo
 from .colour import PusaColorDrift, PusaColorMatch
 from .conditions import PusaConditionFrames
 from .doctor import PusaDoctor
-from .experts import PusaMoESwitch
+from .experts import PusaMoESwitch, PusaStages
 from .folders import PusaFolder, PusaFolderSave
 from .frozen_cache import PusaFrozenFrameCache
 from .keyframes import PusaKeyframes
@@ -17,6 +17,7 @@ from .merge_loras import PusaMergeLoras
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
 from .stitch import PusaStitch
+from .training import PusaTrainingClip, PusaTrainingConfig, PusaTrainingFolder
 from .transition import PusaTransition
 
 NODES: list[type[io.ComfyNode]] = [
@@ -24,6 +25,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaLightX2VLoader,
     PusaMergeLoras,
     PusaMoESwitch,
+    PusaStages,
     PusaConditionFrames,
     PusaConditionVideo,
     PusaKeyframes,
@@ -45,6 +47,9 @@ NODES: list[type[io.ComfyNode]] = [
     PusaColorDrift,
     PusaSchedulePlot,
     PusaDoctor,
+    PusaTrainingFolder,
+    PusaTrainingClip,
+    PusaTrainingConfig,
 ]
 
 

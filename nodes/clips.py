@@ -7,20 +7,23 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..pusa_core.bases.spaces import NORMALISED
 from ..pusa_core.clips import EXTEND, TASKS, clip_conditions, plan_clip
+from ..pusa_core.clips.time_stamps import check_rate
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, fit_images
-from ..pusa_core.time_stamps import check_rate
+from . import inputs
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.schema import search_words
-from .host.video import clip_of, comfy_audio
+from .host.vaes import encoder_of
+from .host.video import clip_of, comfy_audio, said_of
 
 CLIP_TYPES = [io.Video, io.Image]
 
 FRAME_RATE_TOOLTIP = "Frames per second of a clip that comes in as IMAGE, 1 to 240. A VIDEO knows its own time stamps and ignores this."
-FPS_TOOLTIP = "Frames per second at which the clip is read, nearest in time. 16 is Wan's rate; 0 takes every frame as it is, like Pusa's own scripts (a 30 fps clip then moves in slow motion)."
-CONTEXT_TOOLTIP = "Video frames the clip and the new video share, 4n + 1: 13 are latent frames 0 to 3 at the start, or the last 3 at the end (there the clip's very first frame is generated again)."
+FPS_TOOLTIP = "Frames per second at which the clip is read, nearest in time. 16 is Wan's rate, 24 that of Wan2.2 5B, 30 Mochi's; 0 takes every frame as it is, like Pusa's own scripts (a 30 fps clip then moves in slow motion)."
+CONTEXT_TOOLTIP = "Video frames the clip and the new video share, 4n + 1 (6n + 1 for Mochi): 13 are latent frames 0 to 3 at the start, or the last 3 at the end (there the clip's very first frame is generated again)."
 MULTIPLIERS_TOOLTIP = "Noise per latent frame given, 0 (kept as given) to 1 (ignored): one value, one for each, or a ramp over them (0..0.4). The authors extend with 0.2, 0.4, 0.4, 0.4 on Wan2.2 and 0, 0.3, 0.4, 0.5 on Wan2.1."
 RESIZE_TOOLTIP = "How a clip of other proportions becomes the video's size: crop the sides, letterbox with black, or stretch."
 
@@ -33,14 +36,14 @@ class PusaConditionVideo(io.ComfyNode):
         return io.Schema(
             node_id="PusaConditionVideo",
             display_name="Condition Video Injector",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words("video extension", "extend video", "video completion", "v2v"),
             description=(
                 "Gives part of a clip to the video: extend goes on after the clip's end, prepend leads up to its start, complete "
                 "keeps latent frames of it in place and makes the rest, custom takes any latent frame anywhere."
             ),
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input(
                     "latent",
                     tooltip="Empty video latent (Empty Hunyuan Latent Video), or another injector's output.",
@@ -94,6 +97,7 @@ class PusaConditionVideo(io.ComfyNode):
                     optional=True,
                     tooltip="On: latent frame i of the clip always becomes latent frame i of the video, as in the authors' script, so extend goes on after the clip's FIRST frames.",
                 ),
+                inputs.latent_space(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -118,21 +122,24 @@ class PusaConditionVideo(io.ComfyNode):
         fps: float = 16.0,
         frame_rate: float = 16.0,
         reference_semantics: bool = False,
+        latent_space: str = NORMALISED,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         plan = plan_clip(
-            task, samples.shape[2], context_frames, positions, source_positions, reference_semantics
+            task, samples.shape[2], context_frames, positions, source_positions, reference_semantics, base
         )
         multipliers = parse_multipliers(noise_multipliers, len(plan.positions))
+        clip = clip_of(video, frame_rate)
         conditions = clip_conditions(
-            vae.encode,
+            encoder_of(vae, latent_space),
             lambda pictures: fit_to_latent(pictures, samples, resize),
-            clip_of(video, frame_rate),
+            clip,
             plan,
             multipliers,
             reading_rate(fps),
+            base,
         )
-        return io.NodeOutput(placed(latent, conditions))
+        return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
 
 
 class PusaClipFrames(io.ComfyNode):
@@ -143,7 +150,7 @@ class PusaClipFrames(io.ComfyNode):
         return io.Schema(
             node_id="PusaClipFrames",
             display_name="Clip Frames",
-            category="Pusa",
+            category="Pusa/frames",
             description="Reads a clip at Wan's 16 frames per second by its time stamps (a variable frame rate too), with its sound and in any size.",
             inputs=[
                 io.MultiType.Input(
@@ -201,7 +208,8 @@ class PusaClipFrames(io.ComfyNode):
         images = clip.all(rate)
         if width:
             images = fit_images(images, width, height, resize)
-        return io.NodeOutput(images, comfy_audio(clip.sound()), float(rate or clip.rate), len(images))
+        audio = comfy_audio(clip.sound())
+        return io.NodeOutput(images, audio, float(rate or clip.rate), len(images), ui=said_of(clip))
 
 
 def reading_rate(fps: float) -> Fraction | None:

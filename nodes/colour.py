@@ -29,7 +29,7 @@ class PusaColorMatch(io.ComfyNode):
         return io.Schema(
             node_id="PusaColorMatch",
             display_name="Color Match",
-            category="Pusa",
+            category="Pusa/colour",
             **search_words("color correction", "colour match", "seam"),
             description=(
                 "Gives generated frames the colours of the given ones, so that an extension does not step in tint or saturation "
@@ -91,7 +91,7 @@ class PusaColorDrift(io.ComfyNode):
         return io.Schema(
             node_id="PusaColorDrift",
             display_name="Color Drift Report",
-            category="Pusa",
+            category="Pusa/colour",
             description=(
                 "Measures how far the mean colour of each frame moves from the reference (CIEDE2000, Delta E), with lightness and "
                 "saturation per window of a long video. About 1 is just visible side by side, 5 is plainly another colour."

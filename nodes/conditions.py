@@ -7,6 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..pusa_core.bases import Base, base_of_channels
+from ..pusa_core.bases.spaces import NORMALISED
 from ..pusa_core.conditions import FrameCondition, check_video_samples, place
 from ..pusa_core.encoding import ENCODE_MANNERS, SINGLE, picture_conditions
 from ..pusa_core.errors import PusaError
@@ -18,8 +20,10 @@ from ..pusa_core.frames import (
     resolve_position,
 )
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
-from .host.models import WAN_CHANNELS, check_wan_vae
+from . import inputs
+from .host.models import base_of_vae
 from .host.schema import search_words
+from .host.vaes import encoder_of
 
 
 class PusaConditionFrames(io.ComfyNode):
@@ -30,7 +34,7 @@ class PusaConditionFrames(io.ComfyNode):
         return io.Schema(
             node_id="PusaConditionFrames",
             display_name="Condition Frame Injector",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words(
                 "image to video", "i2v", "start end frames", "first last frame", "flf2v", "keyframes"
             ),
@@ -39,7 +43,7 @@ class PusaConditionFrames(io.ComfyNode):
                 "keyframes. Several injectors can follow one another."
             ),
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input(
                     "latent",
                     tooltip="Empty video latent (Empty Hunyuan Latent Video), or another injector's output.",
@@ -74,6 +78,7 @@ class PusaConditionFrames(io.ComfyNode):
                     optional=True,
                     tooltip="single: each picture alone, as the authors' script does. in sequence: a picture after frame 0 as the four frames that its latent frame stands for, which suits Wan's VAE better.",
                 ),
+                inputs.latent_space(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -94,8 +99,9 @@ class PusaConditionFrames(io.ComfyNode):
         resize: str = CROP,
         position_unit: str = LATENT_FRAME,
         encode: str = SINGLE,
+        latent_space: str = NORMALISED,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         check_images(images)
         typed = parse_positions(positions)
         if len(typed) != len(images):
@@ -104,26 +110,28 @@ class PusaConditionFrames(io.ComfyNode):
                 "add positions, or join the pictures with Batch Images."
             )
         multipliers = parse_multipliers(noise_multipliers, len(typed))
-        frames = [resolve_position(position, samples.shape[2], position_unit) for position in typed]
+        frames = [resolve_position(position, samples.shape[2], position_unit, base) for position in typed]
         fitted = fit_to_latent(images, samples, resize)
-        return io.NodeOutput(
-            placed(latent, picture_conditions(vae.encode, fitted, frames, multipliers, encode))
-        )
+        encoder = encoder_of(vae, latent_space)
+        conditions = picture_conditions(encoder, fitted, frames, multipliers, encode, base)
+        return io.NodeOutput(placed(latent, conditions))
 
 
-def checked_samples(vae: Any, latent: dict[str, Any]) -> Tensor:
-    """The latent's samples [B, 16, F, h, w], once they and the VAE are known to be Wan's."""
-    check_wan_vae(vae)
-    check_video_samples(latent["samples"], WAN_CHANNELS)
-    return latent["samples"]
+def checked_samples(vae: Any, latent: dict[str, Any]) -> tuple[Tensor, Base]:
+    """The latent's samples [B, C, F, h, w] and their base, once VAE and latent are known to be of one."""
+    base = base_of_vae(vae)
+    check_video_samples(latent["samples"], base)
+    return latent["samples"], base
 
 
 def placed(latent: dict[str, Any], conditions: list[FrameCondition]) -> dict[str, Any]:
     """The LATENT with the conditions in it and its noise_multipliers."""
-    samples, multipliers = place(latent["samples"], latent.get("noise_multipliers"), conditions)
+    base = base_of_channels(latent["samples"].shape[1])
+    samples, multipliers = place(latent["samples"], latent.get("noise_multipliers"), conditions, base)
     return {**latent, "samples": samples, "noise_multipliers": multipliers}
 
 
 def fit_to_latent(images: Tensor, samples: Tensor, resize: str) -> Tensor:
-    """Pictures [N, H, W, C] at the pixel size of a Wan latent [B, 16, F, h, w]: 8 pixels for each latent one."""
-    return fit_images(images, samples.shape[4] * 8, samples.shape[3] * 8, resize)
+    """Pictures [N, H, W, C] at the pixel size of a latent [B, C, F, h, w]."""
+    pixels = base_of_channels(samples.shape[1]).spatial_stride
+    return fit_images(images, samples.shape[4] * pixels, samples.shape[3] * pixels, resize)

@@ -8,6 +8,7 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
+from ..pusa_core.clips.writing import count_frames
 from ..pusa_core.errors import PusaError
 from ..pusa_core.folders import (
     REPORT,
@@ -15,13 +16,12 @@ from ..pusa_core.folders import (
     ItemSettings,
     add_to_report,
     folder_inside,
-    load_picture,
-    pending,
     read_folder,
     report_row,
+    unfinished_result,
 )
-from ..pusa_core.video_parts import count_frames
 from .host import folders
+from .host.folder_items import attempts_of, columns, take_items, what_waits
 from .host.graph import blocked
 from .host.video import video_metadata
 
@@ -36,7 +36,7 @@ class PusaFolder(io.ComfyNode):
         return io.Schema(
             node_id="PusaFolder",
             display_name="Folder of Prompts",
-            category="Pusa",
+            category="Pusa/tools",
             description=(
                 "Takes the next picture of a folder that has no video yet, with the prompt from the text file of the same name. Set the "
                 "batch count beside Run to the number of pictures; finished ones are skipped, so a run can be stopped and continued. "
@@ -65,6 +65,7 @@ class PusaFolder(io.ComfyNode):
                 ItemType.Output(display_name="item", is_output_list=True, tooltip="To Save Folder Item."),
                 io.String.Output(display_name="status", tooltip="What is taken and how many are left."),
             ],
+            hidden=[io.Hidden.prompt],
         )  # fmt: skip
 
     @classmethod
@@ -82,11 +83,7 @@ class PusaFolder(io.ComfyNode):
     def fingerprint_inputs(cls, folder: str | None, output_folder: str | None, **settings: Any) -> Any:
         if folder is None or output_folder is None:
             return float("nan")  # linked: never the same
-        items = pending(
-            read_folder(folders.input_folder(), folder, output_folder, ItemSettings()),
-            folders.output_folder(),
-        )
-        return [(item.name, item.prompt, str(item.settings), item.picture.stat().st_mtime) for item in items]
+        return what_waits(folder, output_folder)
 
     @classmethod
     def execute(
@@ -102,30 +99,11 @@ class PusaFolder(io.ComfyNode):
         items_per_run: int = 1,
     ) -> io.NodeOutput:
         defaults = ItemSettings(negative, noise_multipliers, seed, length, steps, cfg)
-        items = read_folder(folders.input_folder(), folder, output_folder, defaults)
-        waiting = pending(items, folders.output_folder())
-        if not waiting:
-            status = (
-                f"All {len(items)} items of {folder!r} are finished; the report is {output_folder}/{REPORT}."
-            )
-            nothing = [blocked()] * 9  # nothing after this node runs, without an error
-            return io.NodeOutput(*nothing, status, ui=ui.PreviewText(status))
-        taken = waiting[: items_per_run or len(waiting)]
-        status = f"{', '.join(item.name for item in taken)}: then {len(waiting) - len(taken)} of {len(items)} items are left."
-        chosen = [item.settings for item in taken]
-        return io.NodeOutput(
-            [load_picture(item.picture) for item in taken],
-            [item.prompt for item in taken],
-            [settings.negative for settings in chosen],
-            [settings.noise_multipliers for settings in chosen],
-            [settings.seed for settings in chosen],
-            [settings.length for settings in chosen],
-            [settings.steps for settings in chosen],
-            [settings.cfg for settings in chosen],
-            taken,
-            status,
-            ui=ui.PreviewText(status),
-        )
+        taken, status = take_items(folder, output_folder, defaults, items_per_run, cls.hidden)
+        outputs = (
+            columns(taken) if taken else [blocked()] * 9
+        )  # nothing after this node runs, without an error
+        return io.NodeOutput(*outputs, status, ui=ui.PreviewText(status))
 
 
 class PusaFolderSave(io.ComfyNode):
@@ -136,7 +114,7 @@ class PusaFolderSave(io.ComfyNode):
         return io.Schema(
             node_id="PusaFolderSave",
             display_name="Save Folder Item",
-            category="Pusa",
+            category="Pusa/tools",
             description="Saves the video under the name of its item, so that the item counts as finished, and adds a line to report.csv.",
             is_output_node=True,
             inputs=[
@@ -151,13 +129,14 @@ class PusaFolderSave(io.ComfyNode):
     def execute(cls, video: Any, item: FolderItem) -> io.NodeOutput:
         result = item.result(folders.output_folder())
         result.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = result.with_name(f"{item.name}.unfinished.mp4")
+        unfinished = unfinished_result(result)
         video.save_to(str(unfinished), metadata=video_metadata(cls.hidden) or None)
         os.replace(unfinished, result)
         frames, rate = count_frames(result)
-        add_to_report(result.parent / REPORT, report_row(item, frames, float(frames / rate)))
+        attempts_of(item.output_folder).finish(item.name)
+        said = add_to_report(result.parent / REPORT, report_row(item, frames, float(frames / rate)))
         saved = ui.SavedResult(result.name, Path(item.output_folder).as_posix(), io.FolderType.output)
+        shown = ui.PreviewVideo([saved]).as_dict() | ({"text": (said,)} if said else {})
         return io.NodeOutput(
-            result.relative_to(os.path.realpath(folders.output_folder())).as_posix(),
-            ui=ui.PreviewVideo([saved]),
+            result.relative_to(os.path.realpath(folders.output_folder())).as_posix(), ui=shown
         )

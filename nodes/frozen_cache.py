@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from .host.frozen_cache import cache_frozen_frames
-from .host.schema import search_words
+from .host.schema import advanced, search_words
 
 
 class PusaFrozenFrameCache(io.ComfyNode):
@@ -18,11 +18,11 @@ class PusaFrozenFrameCache(io.ComfyNode):
         return io.Schema(
             node_id="PusaFrozenFrameCache",
             display_name="Pusa Frozen Frame Cache",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("speed up", "cache"),
             description=(
                 "Saves time when many frames are given: their part of the model is computed every few steps only, and the new frames "
-                "attend to what it was. An approximation; docs/PERFORMANCE.md has its error and what it saves."
+                "attend to what it was. An approximation; its help page says what it costs and saves."
             ),
             inputs=[
                 io.Model.Input(
@@ -42,6 +42,7 @@ class PusaFrozenFrameCache(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip="Share of the schedule after which the cache begins, 0 to 1.",
+                    **advanced(),
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -50,6 +51,7 @@ class PusaFrozenFrameCache(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip="Share of the schedule after which all frames are computed again, 0 to 1.",
+                    **advanced(),
                 ),
                 io.Float.Input(
                     "up_to_multiplier",
@@ -58,6 +60,7 @@ class PusaFrozenFrameCache(io.ComfyNode):
                     max=0.99,
                     step=0.01,
                     tooltip="Frames with a noise multiplier of at most this are cached: 0 only frames kept clean, 0.2 also slow ones.",
+                    **advanced(),
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model with the cache.")],

@@ -11,8 +11,10 @@ from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, picture_conditions
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, check_images
 from ..pusa_core.keyframes import EVEN, SPACINGS, keyframe_positions
+from . import inputs
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.schema import search_words
+from .host.vaes import encoder_of
 
 
 class PusaKeyframes(io.ComfyNode):
@@ -23,11 +25,11 @@ class PusaKeyframes(io.ComfyNode):
         return io.Schema(
             node_id="PusaKeyframes",
             display_name="Keyframe Spreader",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words("interpolation", "several keyframes"),
             description="Spreads pictures over the length of the video, evenly or at given times; the model makes what lies between (frame interpolation).",
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input(
                     "latent",
                     tooltip="Empty video latent (Empty Hunyuan Latent Video), or another injector's output.",
@@ -93,11 +95,11 @@ class PusaKeyframes(io.ComfyNode):
         encode: str = IN_SEQUENCE,
         fps: float = 16.0,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
         check_images(images)
-        frames = keyframe_positions(len(images), samples.shape[2], spacing, times, fps)
+        frames = keyframe_positions(len(images), samples.shape[2], spacing, times, fps, base)
         multipliers = parse_multipliers(noise_multipliers, len(images))
         fitted = fit_to_latent(images, samples, resize)
         return io.NodeOutput(
-            placed(latent, picture_conditions(vae.encode, fitted, frames, multipliers, encode))
+            placed(latent, picture_conditions(encoder_of(vae), fitted, frames, multipliers, encode, base))
         )

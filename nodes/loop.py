@@ -12,6 +12,7 @@ from ..pusa_core.choices import check_choice
 from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE
 from ..pusa_core.images import CROP, RESIZES
 from ..pusa_core.loop import LOOPS, STILL, decode_loop, decode_still_loop, loop_conditions
+from . import inputs
 from .clips import (
     CLIP_TYPES,
     CONTEXT_TOOLTIP,
@@ -20,10 +21,12 @@ from .clips import (
     MULTIPLIERS_TOOLTIP,
     RESIZE_TOOLTIP,
     reading_rate,
+    said_of,
 )
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.roll import roll_latents
 from .host.schema import search_words
+from .host.vaes import decoder_of, encoder_of
 from .host.video import clip_of
 
 ROLLED, STILL_ENDS = LOOP_LATENTS = ("rolled", "still at both ends")
@@ -37,14 +40,14 @@ class PusaLoopConditions(io.ComfyNode):
         return io.Schema(
             node_id="PusaLoopConditions",
             display_name="Loop Conditions",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words("seamless loop"),
             description=(
                 "Makes the video return: still gives one picture at the first and the last frame, clip gives the end of a clip "
                 "first and its start last, so that the new frames close it (join with Pusa Stitch, loop on)."
             ),
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input("latent", tooltip="Empty video latent (Empty Hunyuan Latent Video)."),
                 io.MultiType.Input(
                     "video",
@@ -104,20 +107,22 @@ class PusaLoopConditions(io.ComfyNode):
         fps: float = 16.0,
         frame_rate: float = 16.0,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
+        clip = clip_of(video, frame_rate)
         conditions = loop_conditions(
             kind,
-            vae.encode,
+            encoder_of(vae),
             lambda pictures: fit_to_latent(pictures, samples, resize),
-            clip_of(video, frame_rate),
+            clip,
             samples.shape[2],
             context_frames=context_frames,
             noise_multipliers=noise_multipliers,
             manner=encode,
             rate=reading_rate(fps),
             pictures=len(video) if isinstance(video, Tensor) else None,
+            base=base,
         )
-        return io.NodeOutput(placed(latent, conditions))
+        return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
 
 
 class PusaLoopModel(io.ComfyNode):
@@ -128,7 +133,7 @@ class PusaLoopModel(io.ComfyNode):
         return io.Schema(
             node_id="PusaLoopModel",
             display_name="Loop Model",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("seamless loop"),
             description=(
                 "The model sees the video rolled along time by some more frames at each step, so that its end and start grow "
@@ -161,11 +166,11 @@ class PusaLoopDecode(io.ComfyNode):
         return io.Schema(
             node_id="PusaLoopDecode",
             display_name="Loop Decode",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("seamless loop"),
             description="Decodes a loop so that its last frame leads into its first: rolled latents across their seam, stills without the still's return.",
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input("samples", tooltip="The sampled loop."),
                 io.Combo.Input(
                     "kind",
@@ -179,8 +184,11 @@ class PusaLoopDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae: Any, samples: dict[str, Any], kind: str = ROLLED) -> io.NodeOutput:
-        latents = checked_samples(vae, samples)
+        latents, base = checked_samples(vae, samples)
         check_choice("kind", kind, LOOP_LATENTS)
+        from_vae = decoder_of(vae)
         decode = decode_loop if kind == ROLLED else decode_still_loop
-        videos = [decode(lambda one: vae.decode(one).flatten(0, 1), latent) for latent in latents.split(1)]
+        videos = [
+            decode(lambda one: from_vae(one).flatten(0, 1), latent, base) for latent in latents.split(1)
+        ]
         return io.NodeOutput(torch.cat(videos))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io, ui
 
-from ..pusa_core.choices import check_choice
-from ..pusa_core.lora.contents import read_contents, require_finite_contents
-from ..pusa_core.lora.experts import AUTO, EXPERTS, LIGHTX2V, PUSA, contradiction, guess_expert
-from ..pusa_core.lora.facts import facts_of
-from ..pusa_core.lora.matching import ON_MISMATCH, STOP, match, require_match
-from ..pusa_core.lora.report import load_report
-from ..pusa_core.lora.weight_files import FileStamp, open_weights
-from .host.folders import find_lora, lora_names, lora_path
-from .host.lora_patches import lora_facts, parameter_shapes, with_lora
-from .host.schema import search_words
+from ..pusa_core.lora.experts import AUTO, EXPERTS, LIGHTX2V, PUSA
+from ..pusa_core.lora.matching import ON_MISMATCH, STOP
+from .host.folders import lora_names
+from .host.lora_loading import load_lora, lora_fingerprint
+from .host.schema import advanced, link_types_fit, search_words
 
 EXPERT_TOOLTIP = (
     "The model this LoRA was made for. auto reads it from the file's name and metadata. "
@@ -31,7 +28,7 @@ class PusaLoraLoader(io.ComfyNode):
         return io.Schema(
             node_id="PusaLoraLoader",
             display_name="Pusa LoRA Loader",
-            category="Pusa",
+            category="Pusa/models",
             **search_words("Wan LoRA", "image to video LoRA"),
             description=(
                 "Adds a Pusa LoRA to a Wan text-to-video model and says on the node what was applied. "
@@ -64,20 +61,26 @@ class PusaLoraLoader(io.ComfyNode):
                     default=STOP,
                     optional=True,
                     tooltip=MISMATCH_TOOLTIP,
+                    **advanced(),
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="The model with the LoRA added.")],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, lora_name: str, **kwargs) -> tuple:
-        return _fingerprint(lora_name)
+    def validate_inputs(cls, input_types: dict[str, str]) -> bool | str:
+        return link_types_fit(cls.define_schema(), input_types)
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name: str | None = None, **kwargs) -> tuple:
+        return lora_fingerprint(lora_name)
 
     @classmethod
     def execute(
-        cls, model, lora_name: str, alpha: float = 1.4, expert: str = AUTO, on_mismatch: str = STOP
+        cls, model: Any, lora_name: str, alpha: float = 1.4, expert: str = AUTO, on_mismatch: str = STOP
     ) -> io.NodeOutput:
-        return _load(PUSA, model, lora_name, alpha, expert, on_mismatch)
+        patched, told = load_lora(PUSA, model, lora_name, alpha, expert, on_mismatch)
+        return io.NodeOutput(patched, ui=ui.PreviewText(told))
 
 
 class PusaLightX2VLoader(io.ComfyNode):
@@ -86,7 +89,7 @@ class PusaLightX2VLoader(io.ComfyNode):
         return io.Schema(
             node_id="PusaLightX2VLoader",
             display_name="LightX2V Loader",
-            category="Pusa",
+            category="Pusa/models",
             **search_words("Lightning", "4 steps", "distill LoRA", "speed LoRA"),
             description=(
                 "Adds a LightX2V step-distillation LoRA: few steps at cfg 1. Applies all of the file, also the "
@@ -117,48 +120,23 @@ class PusaLightX2VLoader(io.ComfyNode):
                     default=STOP,
                     optional=True,
                     tooltip=MISMATCH_TOOLTIP,
+                    **advanced(),
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="The model with the LoRA added.")],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, lora_name: str, **kwargs) -> tuple:
-        return _fingerprint(lora_name)
+    def validate_inputs(cls, input_types: dict[str, str]) -> bool | str:
+        return link_types_fit(cls.define_schema(), input_types)
+
+    @classmethod
+    def fingerprint_inputs(cls, lora_name: str | None = None, **kwargs) -> tuple:
+        return lora_fingerprint(lora_name)
 
     @classmethod
     def execute(
-        cls, model, lora_name: str, strength: float = 1.0, expert: str = AUTO, on_mismatch: str = STOP
+        cls, model: Any, lora_name: str, strength: float = 1.0, expert: str = AUTO, on_mismatch: str = STOP
     ) -> io.NodeOutput:
-        return _load(LIGHTX2V, model, lora_name, strength, expert, on_mismatch)
-
-
-def _load(
-    loader: str, model, lora_name: str, strength: float, expert: str, on_mismatch: str
-) -> io.NodeOutput:
-    """Read, match, check, then patch a clone; whatever is wrong stops before the model is touched."""
-    check_choice("expert", expert, EXPERTS)
-    file = open_weights(lora_path(lora_name))
-    contents = read_contents(file)
-    found = require_match(match(contents, parameter_shapes(model)), on_mismatch)
-    require_finite_contents(contents)
-    guess = guess_expert(lora_name, file.metadata)
-    facts = facts_of(found, loader, lora_name, strength, expert, guess)
-    warnings = [contradiction(lora_name, expert, guess)]
-    if any(facts.fingerprint == earlier.fingerprint for earlier in lora_facts(model)):
-        warnings.append(
-            "This file is already loaded on this model; it now counts twice. Remove one of the loaders."
-        )
-    patched = with_lora(model, file, found.applied, facts)
-    return io.NodeOutput(
-        patched, ui=ui.PreviewText(load_report(found, facts, [text for text in warnings if text]))
-    )
-
-
-def _fingerprint(lora_name: str) -> tuple:
-    """Changes when the file behind the name was replaced."""
-    path = find_lora(lora_name)
-    if path is None:
-        return (lora_name,)
-    stamp = FileStamp.of(path)
-    return (lora_name, stamp.size, stamp.modified)
+        patched, told = load_lora(LIGHTX2V, model, lora_name, strength, expert, on_mismatch)
+        return io.NodeOutput(patched, ui=ui.PreviewText(told))

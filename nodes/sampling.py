@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
-from ..pusa_core.schedule import flow_sigmas
+from ..pusa_core.given_frames import told
+from ..pusa_core.schedule import OF_THE_BASE, sigmas_of
 from . import inputs
-from .host.models import latent_multipliers
+from .host.models import base_of, latent_multipliers
+from .host.running_prompt import graph_around
 from .host.sampling import SamplingRequest, sample_video
 from .host.schema import search_words
 from .host.timesteps import vectorize_timesteps
@@ -22,13 +24,19 @@ class PusaScheduler(io.ComfyNode):
         return io.Schema(
             node_id="PusaScheduler",
             display_name="Pusa Scheduler",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("sigmas", "shift"),
-            description="Noise levels exactly as Pusa and LightX2V use them; core's simple scheduler only comes close.",
+            description="Noise levels exactly as Pusa and LightX2V use them; core's simple scheduler only comes close. With model connected, Mochi's too.",
             inputs=[
                 inputs.steps("Model evaluations: 30 without a distilled LoRA, 4 with LightX2V."),
                 inputs.shift(),
                 inputs.denoise(),
+                inputs.schedule(),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model, for the schedule of its base; without one that is flow, Wan's.",
+                ),
             ],
             outputs=[
                 io.Sigmas.Output(
@@ -38,8 +46,16 @@ class PusaScheduler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, steps: int = 30, shift: float = 5.0, denoise: float = 1.0) -> io.NodeOutput:
-        return io.NodeOutput(flow_sigmas(steps, shift, denoise))
+    def execute(
+        cls,
+        steps: int = 30,
+        shift: float = 5.0,
+        denoise: float = 1.0,
+        schedule: str = OF_THE_BASE,
+        model: Any = None,
+    ) -> io.NodeOutput:
+        base = None if model is None else base_of(model)
+        return io.NodeOutput(sigmas_of(schedule, base, steps, shift, denoise))
 
 
 class PusaVectorizedTimesteps(io.ComfyNode):
@@ -50,7 +66,7 @@ class PusaVectorizedTimesteps(io.ComfyNode):
         return io.Schema(
             node_id="PusaVectorizedTimesteps",
             display_name="Apply Vectorized Timesteps",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("per-frame noise", "diffusion forcing", "Pusa model patch"),
             description=(
                 "Gives every latent frame its own timestep, as the latent's noise multipliers say. "
@@ -68,11 +84,13 @@ class PusaVectorizedTimesteps(io.ComfyNode):
                     display_name="model", tooltip="For any core sampler that adds no noise of its own."
                 )
             ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
     def execute(cls, model: Any, latent: dict[str, Any], shift: float = 5.0) -> io.NodeOutput:
-        return io.NodeOutput(vectorize_timesteps(model, latent_multipliers(model, latent), shift))
+        patched = vectorize_timesteps(model, latent_multipliers(model, latent), shift)
+        return io.NodeOutput(patched, ui=given_frames(latent, cls.hidden))
 
 
 class PusaSampler(io.ComfyNode):
@@ -83,7 +101,7 @@ class PusaSampler(io.ComfyNode):
         return io.Schema(
             node_id="PusaSampler",
             display_name="Vectorized Timestep Sampler",
-            category="Pusa",
+            category="Pusa/sampling",
             **search_words("KSampler", "Pusa sampler"),
             description="Samples a video in which every latent frame runs on its own timesteps; given frames come from the injectors.",
             inputs=[
@@ -111,10 +129,20 @@ class PusaSampler(io.ComfyNode):
                     optional=True,
                     tooltip="A schedule of your own; it replaces steps, shift and denoise.",
                 ),
+                inputs.schedule(),
             ],
             outputs=[io.Latent.Output(display_name="latent", tooltip="The sampled video, to VAE Decode.")],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
     def execute(cls, *given: Any, **named: Any) -> io.NodeOutput:
-        return io.NodeOutput(sample_video(SamplingRequest(*given, **named)))
+        if "schedule" in named:
+            named["schedule_name"] = named.pop("schedule")
+        request = SamplingRequest(*given, **named)
+        return io.NodeOutput(sample_video(request), ui=given_frames(request.latent, cls.hidden))
+
+
+def given_frames(latent: dict[str, Any], hidden: Any) -> ui.PreviewText:
+    """What a node says of the latent it was given; hidden: its hidden inputs, None outside a running graph."""
+    return ui.PreviewText(told(latent, *graph_around(hidden)))

@@ -20,7 +20,7 @@ class PusaSchedulePlot(io.ComfyNode):
         return io.Schema(
             node_id="PusaSchedulePlot",
             display_name="Schedule Plot",
-            category="Pusa",
+            category="Pusa/tools",
             description=(
                 "Draws the noise level of every latent frame at every step, and where Wan2.2 changes experts: what the sampler "
                 "will do, before it takes minutes."
@@ -49,6 +49,6 @@ class PusaSchedulePlot(io.ComfyNode):
     @classmethod
     def execute(cls, sigmas: Tensor, latent: dict[str, Any], boundary: float = BOUNDARY_T2V) -> io.NodeOutput:
         samples = latent["samples"]
-        check_video_samples(samples)
+        base = check_video_samples(samples)
         multipliers = frame_multipliers(latent.get("noise_multipliers"), samples.shape[2])
-        return io.NodeOutput(plot_schedule(sigmas, multipliers, boundary))
+        return io.NodeOutput(plot_schedule(sigmas, multipliers, boundary, base))

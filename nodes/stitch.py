@@ -5,19 +5,18 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..pusa_core.choices import check_choice
+from ..pusa_core.clips.sound import mono_or_stereo
+from ..pusa_core.clips.stitch import stitch
+from ..pusa_core.clips.time_stamps import WAN_RATE, Clip, check_rate
 from ..pusa_core.errors import PusaError
-from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
-from ..pusa_core.sound import mono_or_stereo
-from ..pusa_core.stitch import Footage, stitch
-from ..pusa_core.time_stamps import WAN_RATE, Clip, StampedFrame, check_rate
+from ..pusa_core.images import CROP, RESIZES, as_pictures, fit_images
 from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, RESIZE_TOOLTIP
 from .host.schema import search_words
-from .host.video import clip_of, video_of_frames
+from .host.video import clip_of, said_of, video_of_frames
 
 SIXTEEN, OF_THE_CLIP = RATES = ("16 fps", "of the clip")
 GENERATED, OF_CLIP = SIZES = ("generated", "clip")
@@ -31,7 +30,7 @@ class PusaStitch(io.ComfyNode):
         return io.Schema(
             node_id="PusaStitch",
             display_name="Pusa Stitch",
-            category="Pusa",
+            category="Pusa/tools",
             **search_words("join clips", "concatenate video"),
             description=(
                 "Joins clips and generated frames without the frames both have: connect first for an extension, second for what "
@@ -123,7 +122,7 @@ class PusaStitch(io.ComfyNode):
         frame_rate: float = 16.0,
         audio: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
-        check_images(generated)
+        generated = as_pictures(generated)
         check_choice("output_rate", output_rate, RATES)
         check_choice("size", size, SIZES)
         given = [
@@ -138,11 +137,11 @@ class PusaStitch(io.ComfyNode):
         width, height = (
             _even_size(known) if known and size == OF_CLIP else (generated.shape[2], generated.shape[1])
         )
-        fitted = [clip and _footage(clip, width, height, resize) for clip in given]
         stitched = stitch(
-            fitted[0],
-            fit_images(generated, width, height, resize),
-            fitted[1],
+            given[0],
+            generated,
+            given[1],
+            fit=lambda pictures: fit_images(pictures, width, height, resize),
             overlap_frames=overlap_frames,
             crossfade_frames=crossfade_frames,
             loop=loop,
@@ -152,22 +151,9 @@ class PusaStitch(io.ComfyNode):
             audio=audio and mono_or_stereo(audio["waveform"], int(audio["sample_rate"])),
         )
         video = video_of_frames(stitched.frames, stitched.audio, Fraction(stitched.rate))
-        return io.NodeOutput(video, stitched.frames, float(stitched.rate), stitched.first_generated)
-
-
-def _footage(clip: Clip, width: int, height: int, resize: str) -> Footage:
-    """The whole clip at a size, its first frame at 0 seconds; fitted frame by frame to hold one large picture at a time."""
-    frames: list[StampedFrame] = []
-    begin = None
-    for frame in clip.stamped():
-        begin = frame.time if begin is None else begin
-        pixels = frame.pixels.float() / 255 if frame.pixels.dtype == torch.uint8 else frame.pixels
-        frames.append(
-            StampedFrame(
-                frame.time - begin, frame.duration, fit_images(pixels[None], width, height, resize)[0]
-            )
+        return io.NodeOutput(
+            video, stitched.frames, float(stitched.rate), stitched.first_generated, ui=said_of(*given)
         )
-    return Footage(frames, clip.sound())
 
 
 def _even_size(clip: Clip) -> tuple[int, int]:

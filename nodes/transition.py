@@ -6,8 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..pusa_core.bases.spaces import NORMALISED
 from ..pusa_core.clips import transition_conditions
 from ..pusa_core.images import CROP, RESIZES
+from . import inputs
 from .clips import (
     CLIP_TYPES,
     CONTEXT_TOOLTIP,
@@ -16,9 +18,11 @@ from .clips import (
     MULTIPLIERS_TOOLTIP,
     RESIZE_TOOLTIP,
     reading_rate,
+    said_of,
 )
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.schema import search_words
+from .host.vaes import encoder_of
 from .host.video import clip_of
 
 
@@ -30,11 +34,11 @@ class PusaTransition(io.ComfyNode):
         return io.Schema(
             node_id="PusaTransition",
             display_name="Clip Transition",
-            category="Pusa",
+            category="Pusa/frames",
             **search_words("join clips", "morph between videos"),
             description="Gives the end of the first clip and the start of the second; the model makes the way from one to the other. Pusa Stitch joins the three.",
             inputs=[
-                io.Vae.Input("vae", tooltip="wan_2.1_vae, also for Wan2.2 14B."),
+                inputs.vae(),
                 io.Latent.Input(
                     "latent",
                     tooltip="Empty video latent (Empty Hunyuan Latent Video): its length is the transition with the shared frames at both ends.",
@@ -73,6 +77,7 @@ class PusaTransition(io.ComfyNode):
                     default=False,
                     tooltip="On: as the authors' V0.5 script, the first half of a video's length of each clip is joined and encoded as one, so the first clip's START is given instead of its end.",
                 ),
+                inputs.latent_space(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -95,17 +100,19 @@ class PusaTransition(io.ComfyNode):
         fps: float = 16.0,
         frame_rate: float = 16.0,
         reference_semantics: bool = False,
+        latent_space: str = NORMALISED,
     ) -> io.NodeOutput:
-        samples = checked_samples(vae, latent)
+        samples, base = checked_samples(vae, latent)
+        clips = clip_of(first, frame_rate, "the first clip"), clip_of(second, frame_rate, "the second clip")
         conditions = transition_conditions(
-            vae.encode,
+            encoder_of(vae, latent_space),
             lambda pictures: fit_to_latent(pictures, samples, resize),
-            clip_of(first, frame_rate, "the first clip"),
-            clip_of(second, frame_rate, "the second clip"),
+            *clips,
             samples.shape[2],
             context_frames,
             noise_multipliers,
             reading_rate(fps),
             reference_semantics,
+            base,
         )
-        return io.NodeOutput(placed(latent, conditions))
+        return io.NodeOutput(placed(latent, conditions), ui=said_of(*clips))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .bases import WAN, Base, base_of_channels
 from .errors import PusaError
-from .frames import check_multiplier
+from .frames import NoiseMultiplier
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class FrameCondition:
     noise_multiplier: float  # share of the global sigma: 0 clean, 1 free
 
     def __post_init__(self) -> None:
-        check_multiplier(self.noise_multiplier)
+        object.__setattr__(self, "noise_multiplier", NoiseMultiplier(self.noise_multiplier))
         if not bool(torch.isfinite(self.latent).all()):
             raise PusaError(
                 f"The picture for latent frame {self.position} has NaN or infinite values after the VAE. "
@@ -29,33 +30,41 @@ class FrameCondition:
             )
 
 
-def check_video_samples(samples: Tensor, channels: int | None = None) -> None:
-    """Refuse what is not a video latent [B, C, F, H, W], with `channels` channels if given."""
+def check_video_samples(samples: Tensor, base: Base | None = None) -> Base:
+    """The base of a video latent [B, C, F, H, W]; refuses what is no such latent, or one of another base than `base`."""
     if samples.is_nested:
         raise PusaError(
-            "This latent holds several streams (video with audio). Pusa works on a plain Wan video latent."
+            "This latent holds several streams (video with audio). Pusa works on a plain video latent."
         )
     if samples.ndim != 5:
         raise PusaError(
             f"The latent has {samples.ndim} dimensions {tuple(samples.shape)}; a video latent has 5: batch, channels, "
-            "frames, height, width. Make it with Empty Hunyuan Latent Video (or Wan's empty latent) instead of Empty Latent Image."
+            "frames, height, width. Make it with Empty Hunyuan Latent Video (or the empty latent of the model) instead of Empty Latent Image."
         )
     if 0 in samples.shape:
         raise PusaError(
             f"The latent is empty: its shape is {tuple(samples.shape)}. Use a batch, length and size of at least 1."
         )
-    if channels is not None and samples.shape[1] != channels:
+    if base is not None and samples.shape[1] != base.channels:
         raise PusaError(
-            f"The latent has {samples.shape[1]} channels, this model works with {channels}. "
-            "For Wan2.1 and Wan2.2 14B use Empty Hunyuan Latent Video (16 channels) and wan_2.1_vae; "
-            "48 channels belong to Wan2.2 5B, which Pusa was not trained for."
+            f"The latent has {samples.shape[1]} channels, this model works with {base.channels}. {_made_for(samples.shape[1])}"
+            f"For {base.title} use {base.empty_latent} ({base.channels} channels) and {base.vae_file}."
         )
+    return base or base_of_channels(samples.shape[1])
+
+
+def _made_for(channels: int) -> str:
+    try:
+        return f"{channels} channels belong to {base_of_channels(channels).title}. "
+    except PusaError:
+        return ""
 
 
 def frame_multipliers(noise_multipliers: Tensor | None, latent_frames: int) -> Tensor:
     """The latent's multipliers as float32 [F], all ones where there are none.
 
-    noise_multipliers: [F], each in [0, 1], or None; latent_frames: F of the latent they came with.
+    noise_multipliers: [F], each in [0, 1], or None; latent_frames: F of the latent they came with. Checked here, as other nodes
+    pass LATENTs on: after this they are used as they are.
     """
     if noise_multipliers is None:
         return torch.ones(latent_frames)
@@ -66,12 +75,15 @@ def frame_multipliers(noise_multipliers: Tensor | None, latent_frames: int) -> T
             "or resized in time after the frames were injected: inject them after that step."
         )
     for value in values.tolist():
-        check_multiplier(value)
+        NoiseMultiplier(value)
     return values
 
 
 def place(
-    samples: Tensor, noise_multipliers: Tensor | None, conditions: Sequence[FrameCondition]
+    samples: Tensor,
+    noise_multipliers: Tensor | None,
+    conditions: Sequence[FrameCondition],
+    base: Base = WAN,
 ) -> tuple[Tensor, Tensor]:
     """A copy of the latent with the conditions in their frames, and its multipliers.
 
@@ -83,7 +95,7 @@ def place(
     if twice := sorted({position for position in positions if positions.count(position) > 1}):
         raise PusaError(
             f"Latent frame {twice[0]} is given twice in positions. Each latent frame takes one picture; note that a latent "
-            "frame after the first holds four video frames, so neighbouring video frames can fall into the same one."
+            f"frame after the first holds {base.groups} video frames, so neighbouring video frames can fall into the same one."
         )
     samples = samples.clone()
     multipliers = frame_multipliers(noise_multipliers, samples.shape[2]).clone()
@@ -92,7 +104,7 @@ def place(
         if tuple(condition.latent.shape[1:]) != wanted:
             raise PusaError(
                 f"The condition's latent is {tuple(condition.latent.shape[1:])} (channels, frames, height, width), "
-                f"the video latent takes {wanted}. Use the VAE that belongs to the model: wan_2.1_vae for Wan2.1 and Wan2.2 14B."
+                f"the video latent takes {wanted}. Use the VAE that belongs to the model: {base.vae_file} for {base.title}."
             )
         samples[:, :, condition.position] = condition.latent[:, :, 0].to(samples)
         multipliers[condition.position] = condition.noise_multiplier

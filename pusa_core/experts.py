@@ -1,8 +1,10 @@
-"""Wan2.2's two experts: which part of a schedule each one runs."""
+"""Several models on one schedule, as Wan2.2's two experts: which part of it each one runs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,5 +31,36 @@ def split_sigmas(sigmas: Tensor, boundary: float) -> tuple[Tensor, Tensor]:
     Returns (high [Sh+1], low [Sl+1]), Sh + Sl = S, sharing the level of the hand-over; a part with no step is
     one level long. Source: wan22_video_pusa_multi_frames.py in PusaV1, `timestep < boundary * 1000` runs low.
     """
-    high_steps = int(torch.count_nonzero(sigmas[:-1] >= check_boundary(boundary)))
-    return sigmas[: high_steps + 1], sigmas[high_steps:]
+    high, low = split_schedule(sigmas, [StageEnd(sigma=check_boundary(boundary))])
+    return high, low
+
+
+@dataclass(frozen=True)
+class StageEnd:
+    """Where a stage hands over to the next: after the steps that start at `sigma` or above, or after `steps` steps of its own."""
+
+    sigma: float = 0.0  # in [0, 1]; counts where steps is 0
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.sigma) and 0.0 <= self.sigma <= 1.0):
+            raise PusaError(f"until_sigma is {self.sigma}; it is a sigma from 0 (the end) to 1 (the start).")
+        if self.steps < 0:
+            raise PusaError(
+                f"steps is {self.steps}; use 0 to end the stage at until_sigma, or a number of steps."
+            )
+
+
+def split_schedule(sigmas: Tensor, ends: Sequence[StageEnd]) -> list[Tensor]:
+    """The schedule cut into len(ends) + 1 parts, which share the level of each hand-over.
+
+    sigmas: [S+1], falling, the scalar schedule (multipliers do not move the ends). A part without a step is one level long; the last
+    part takes what the others leave.
+    """
+    parts, start, steps = [], 0, len(sigmas) - 1
+    for end in ends:
+        stop = start + end.steps if end.steps else int(torch.count_nonzero(sigmas[:-1] >= end.sigma))
+        stop = min(max(stop, start), steps)
+        parts.append(sigmas[start : stop + 1])
+        start = stop
+    return [*parts, sigmas[start:]]

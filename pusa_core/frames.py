@@ -1,59 +1,35 @@
-"""Latent frames and pixel frames: counting them, naming them, reading what a user typed about them."""
+"""Latent frames and pixel frames as a user types them; how many there are is counted by bases.Base."""
 
 from __future__ import annotations
 
 import math
 import re
 
+from .bases import WAN, Base
 from .choices import check_choice
 from .errors import PusaError
-
-STRIDE = 4
-"""Pixel frames per latent frame of the Wan VAE, after the first frame, which stands alone."""
 
 LATENT_FRAME = "latent frame"
 VIDEO_FRAME = "video frame"
 POSITION_UNITS = (LATENT_FRAME, VIDEO_FRAME)
 
 
-def latent_frame_count(length: int) -> int:
-    """Latent frames of a video of `length` pixel frames: 1 -> 1, 5 -> 2, 81 -> 21; up to 3 frames at the end are left over."""
-    if length < 1:
-        raise PusaError(f"A video of {length} frames has no latent frames; use a length of 1 or more.")
-    return (length - 1) // STRIDE + 1
-
-
-def video_length(latent_frames: int) -> int:
-    """Pixel frames that `latent_frames` decode to: 1 -> 1, 2 -> 5, 21 -> 81."""
-    return STRIDE * (latent_frames - 1) + 1
-
-
-def first_pixel_frame(latent_frame: int) -> int:
-    """First pixel frame of a latent frame: latent frame i > 0 holds pixel frames 4i - 3 to 4i."""
-    return max(0, STRIDE * latent_frame - STRIDE + 1)
-
-
-def latent_frame_of(pixel_frame: int) -> int:
-    """Latent frame that holds a pixel frame: 0 -> 0, 1 to 4 -> 1, 80 -> 20."""
-    return (pixel_frame + STRIDE - 1) // STRIDE
-
-
-def resolve_position(position: int, latent_frames: int, unit: str = LATENT_FRAME) -> int:
+def resolve_position(position: int, latent_frames: int, unit: str = LATENT_FRAME, base: Base = WAN) -> int:
     """Latent frame in [0, latent_frames) for a user's position; negative counts from the end.
 
-    unit: "latent frame", or "video frame" for pixel frames of the decoded video.
+    unit: "latent frame", or "video frame" for pixel frames of the decoded video, which `base` counts.
     """
     check_choice("position_unit", unit, POSITION_UNITS)
-    count = latent_frames if unit == LATENT_FRAME else video_length(latent_frames)
+    count = latent_frames if unit == LATENT_FRAME else base.video_length(latent_frames)
     if not -count <= position < count:
         last = position if position >= 0 else -position - 1
-        needed = video_length((last if unit == LATENT_FRAME else latent_frame_of(last)) + 1)
+        needed = base.video_length((last if unit == LATENT_FRAME else base.latent_frame_of(last)) + 1)
         raise PusaError(
             f"Position {position} is outside this latent of {count} {unit}s. "
             f"Use {-count} to {count - 1}, or set the video length to {needed} or more."
         )
     position %= count
-    return position if unit == LATENT_FRAME else latent_frame_of(position)
+    return position if unit == LATENT_FRAME else base.latent_frame_of(position)
 
 
 def parse_positions(text: str) -> list[int]:
@@ -78,8 +54,8 @@ def parse_multipliers(text: str, count: int) -> list[float]:
     entries = _entries(text, "noise_multipliers", "0.2, 0.5")
     if len(entries) == 1 and ".." in entries[0]:
         first, last = (_multiplier(end) for end in entries[0].split("..", 1))
-        return [first + (last - first) * i / max(1, count - 1) for i in range(count)]
-    values = [_multiplier(entry) for entry in entries]
+        return [NoiseMultiplier(first + (last - first) * i / max(1, count - 1)) for i in range(count)]
+    values: list[float] = [_multiplier(entry) for entry in entries]
     if len(values) == 1:
         return values * count
     if len(values) != count:
@@ -90,14 +66,23 @@ def parse_multipliers(text: str, count: int) -> list[float]:
     return values
 
 
-def check_multiplier(value: float) -> float:
-    """The value itself, if it is a noise multiplier: a number in [0, 1]."""
-    if not (math.isfinite(value) and 0.0 <= value <= 1.0):
-        raise PusaError(f"noise_multiplier is {value}; use 0 (kept clean) to 1 (free).")
-    return value
+class NoiseMultiplier(float):
+    """A share of the global sigma, in [0, 1]: 0 keeps a frame clean, 1 leaves it free.
+
+    Checked when it is made, from text, from a widget or from a LATENT of another node, and never again on its way to the timesteps.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, value: float) -> NoiseMultiplier:
+        if isinstance(value, cls):
+            return value
+        if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+            raise PusaError(f"noise_multiplier is {value}; use 0 (kept clean) to 1 (free).")
+        return super().__new__(cls, value)
 
 
-def _multiplier(entry: str) -> float:
+def _multiplier(entry: str) -> NoiseMultiplier:
     try:
         value = float(entry)
     except ValueError:
@@ -105,7 +90,7 @@ def _multiplier(entry: str) -> float:
             f"{entry.strip()!r} in noise_multipliers is not a number. Write values from 0 to 1 with commas between them, "
             "such as 0.2, 0.5, or a ramp such as 0..0.2."
         ) from None
-    return check_multiplier(value)
+    return NoiseMultiplier(value)
 
 
 def _entries(text: str, name: str, example: str) -> list[str]:

@@ -17,19 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from .bases import WAN, Base
 from .choices import check_choice
 from .colour import apply_transfer, colour_statistics, fit_transfer
 from .conditions import FrameCondition, place
 from .encoding import IN_SEQUENCE, encode_frames, encode_keyframe
 from .errors import PusaError
-from .frames import STRIDE, latent_frame_count, latent_frame_of, parse_multipliers, video_length
+from .frames import parse_multipliers
 from .video_parts import VideoParts
-
-LATENT_PIXEL = 8
-"""Pixels that one pixel of Wan's latent stands for, across and down."""
-
-SEAM_FRAMES = 4
-"""Pixel frames before a seam in which the two versions of the shared frames are cross-faded: one latent frame."""
 
 SECONDS, FRAMES = DURATION_UNITS = ("seconds", "frames")
 
@@ -43,9 +38,10 @@ class Window:
 
     index: int
     start: int  # frame of the video that is this window's first
-    length: int  # frames the model makes, 4n + 1
-    given: int  # of them, how many at the start are given: 0, or 4k + 1
+    length: int  # frames the model makes, a whole length of the base (4n + 1)
+    given: int  # of them, how many at the start are given: 0, or a whole length
     end: int  # frame of the video after this window's last one that is kept
+    base: Base = WAN
 
     @property
     def first_new(self) -> int:
@@ -55,12 +51,12 @@ class Window:
     @property
     def latent_frames(self) -> int:
         """Latent frames the model makes."""
-        return latent_frame_count(self.length)
+        return self.base.latent_frame_count(self.length)
 
     @property
     def given_latents(self) -> int:
         """Latent frames that are given, at the start of the window."""
-        return latent_frame_count(self.given) if self.given else 0
+        return self.base.latent_frame_count(self.given) if self.given else 0
 
     def __str__(self) -> str:
         given = f"after {self.given} given frames" if self.given else "with nothing given"
@@ -78,45 +74,46 @@ def duration_in_frames(duration: float, unit: str, fps: float) -> int:
     return round(frames)
 
 
-def plan_windows(frames: int, window: int, overlap: int, given: int = 0) -> list[Window]:
+def plan_windows(frames: int, window: int, overlap: int, given: int = 0, base: Base = WAN) -> list[Window]:
     """The windows of a video of `frames` frames.
 
-    window: frames of one run, 4n + 1 (81 is what Wan was trained on); overlap: frames that neighbours share at least, 4k + 1;
-    given: frames of the start picture or clip, 0 or 4k + 1; they are the first frames of the video. All windows have the full
+    window: frames of one run, a whole length of the base (81 is what Wan was trained on); overlap: frames that neighbours share
+    at least, a whole length; given: frames of the start picture or clip, 0 or a whole length; they are the first frames of the video. All windows have the full
     length, so that the model always sees the length it knows: frames to spare widen the overlaps evenly. Only a video shorter
-    than a window gets a shorter one. Up to 3 frames that complete the last group of four are made and cut off.
+    than a window gets a shorter one. Frames that complete the last group are made and cut off.
     """
     for name, value in (("window", window), ("overlap", overlap)):
-        if value < 1 or (value - 1) % STRIDE:
-            fitting = _whole(max(1, value))
+        if not base.is_whole(value):
             raise PusaError(
-                f"{name} is {value} frames; Wan needs 1 more than a multiple of 4: use {fitting}."
+                f"{name} is {value} frames; {base.short} needs 1 more than a multiple of {base.temporal_stride}: "
+                f"use {base.whole_length(max(1, value))}."
             )
     if overlap >= window:
         raise PusaError(
-            f"overlap is {overlap} of a window of {window} frames. Use at most {window - STRIDE}; 13 is usual for 81."
+            f"overlap is {overlap} of a window of {window} frames. Use at most {window - base.temporal_stride}; "
+            f"{base.video_length(4)} is usual for {base.trained_length}."
         )
-    whole = _whole(frames)
+    whole = base.whole_length(frames)
     if given >= min(whole, window):
         raise PusaError(
             f"{given} frames are given for a video of {frames} in windows of {window}, so nothing is left to make. "
             "Use a longer duration, or fewer start frames."
         )
     if whole <= window:
-        return [Window(0, 0, whole, given, frames)]
+        return [Window(0, 0, whole, given, frames, base)]
     count = math.ceil((whole - overlap) / (window - overlap))
-    groups = (whole - window) // STRIDE
-    starts = [STRIDE * (groups * i // (count - 1)) for i in range(count)]
+    groups = (whole - window) // base.temporal_stride
+    starts = [base.temporal_stride * (groups * i // (count - 1)) for i in range(count)]
     ends = [start + window for start in starts]
     return [
-        Window(i, start, window, ends[i - 1] - start if i else given, min(ends[i], frames))
+        Window(i, start, window, ends[i - 1] - start if i else given, min(ends[i], frames), base)
         for i, start in enumerate(starts)
     ]
 
 
-def start_frames_used(available: int, overlap: int) -> int:
+def start_frames_used(available: int, overlap: int, base: Base = WAN) -> int:
     """How many of `available` start frames the first window gets: the most that the VAE takes whole, at most `overlap`."""
-    return video_length(latent_frame_count(min(available, overlap)))
+    return base.video_length(base.latent_frame_count(min(available, overlap)))
 
 
 def given_multipliers(text: str, count: int) -> list[float]:
@@ -130,6 +127,20 @@ def given_multipliers(text: str, count: int) -> list[float]:
         return parse_multipliers(text, count)
     listed = parse_multipliers(text, values)
     return [listed[0]] * (count - values) + listed[:count]
+
+
+def window_multipliers(plan: Sequence[Window], guidance: Guidance) -> list[list[float]]:
+    """Noise multipliers [F] that render_window gives each window of the plan."""
+    tables = []
+    for window in plan:
+        multipliers = given_multipliers(guidance.noise_multipliers, window.given_latents or 1)
+        table = multipliers[: window.given_latents] + [1.0] * (window.latent_frames - window.given_latents)
+        if guidance.anchor is not None and window.index:
+            table[0] = guidance.anchor_multiplier
+        if guidance.end is not None and window is plan[-1]:
+            table[-1] = guidance.end_multiplier
+        tables.append(table)
+    return tables
 
 
 def prompt_at(conditioning: Sequence[Any], second: float) -> list[Any]:
@@ -195,7 +206,7 @@ def render_long_video(
     for window in plan[done:]:
         frames = render_window(window, plan, model, guidance, given)
         if window.index and given is not None:
-            frames = torch.cat((cross_fade(given, frames), frames[window.given :]))
+            frames = torch.cat((cross_fade(given, frames, window.base), frames[window.given :]))
         following = plan[window.index + 1] if window.index + 1 < len(plan) else None
         # frames that the next window takes over are written by it, faded into its own
         end = (following.start if following else window.end) - window.start
@@ -215,7 +226,7 @@ def render_window(
     """
     conditions = []
     if given is not None and window.given:
-        latents = encode_frames(model.encode, given, range(window.given_latents))
+        latents = encode_frames(model.encode, given, range(window.given_latents), base=window.base)
         multipliers = given_multipliers(guidance.noise_multipliers, len(latents))
         conditions = [
             FrameCondition(latent, position, multiplier)
@@ -224,60 +235,55 @@ def render_window(
     hidden = None
     if guidance.anchor is not None and window.index:
         hidden = conditions[0].latent
-        anchor = encode_keyframe(model.encode, guidance.anchor, 0)
+        anchor = encode_keyframe(model.encode, guidance.anchor, 0, base=window.base)
         conditions[0] = FrameCondition(anchor, 0, guidance.anchor_multiplier)
     if guidance.end is not None and window is plan[-1]:
         last = window.latent_frames - 1
-        latent = encode_keyframe(model.encode, guidance.end, last, IN_SEQUENCE)
+        latent = encode_keyframe(model.encode, guidance.end, last, IN_SEQUENCE, window.base)
         conditions.append(FrameCondition(latent, last, guidance.end_multiplier))
 
-    samples, noise_multipliers = place(model.empty(window.latent_frames), None, conditions)
+    samples, noise_multipliers = place(model.empty(window.latent_frames), None, conditions, window.base)
     latent = model.sample(samples, noise_multipliers, window)
     if hidden is not None:
         latent = torch.cat((hidden.to(latent), latent[:, :, 1:]), dim=2)
     frames = model.decode(latent)
     if guidance.colour_match is None or given is None or not window.given:
         return frames
-    return match_seam(frames, given, guidance.colour_match)
+    return match_seam(frames, given, guidance.colour_match, window.base)
 
 
-def cross_fade(given: Tensor, frames: Tensor) -> Tensor:
-    """The shared frames as shown: given ones, turning into the new window's version over the last SEAM_FRAMES.
+def cross_fade(given: Tensor, frames: Tensor, base: Base = WAN) -> Tensor:
+    """The shared frames as shown: given ones, turning into the new window's version over the last latent frame.
 
     given: [M, H, W, 3]; frames: [N, H, W, 3], the new window, which begins with its version of them. Returns [M, H, W, 3]. The
     oldest frame always stays as given.
     """
-    faded = min(SEAM_FRAMES, len(given) - 1)
+    faded = min(base.temporal_stride, len(given) - 1)
     weights = given.new_zeros(len(given))
     weights[len(given) - faded :] = torch.arange(1, faded + 1) / (faded + 1)
     return torch.lerp(given, frames[: len(given)].to(given), weights[:, None, None, None])
 
 
-def match_seam(frames: Tensor, given: Tensor, method: str) -> Tensor:
+def match_seam(frames: Tensor, given: Tensor, method: str, base: Base = WAN) -> Tensor:
     """The window in the colours of the frames it continues.
 
     frames: [N, H, W, 3]; given: [M, H, W, 3]: what the first M frames should look like. They show the same, so the change between
     them is the model's and the VAE's; it is undone in all N. Means over the squares of one latent pixel are compared, not
     pixels: the VAE blurs a little, and the contrast that fine detail lost must not be taken from the rest, window after window.
     """
-    made = colour_statistics(_coarse(frames[: len(given)]), method)
-    transfer = fit_transfer(made, colour_statistics(_coarse(given), method), method)
+    made = colour_statistics(_coarse(frames[: len(given)], base), method)
+    transfer = fit_transfer(made, colour_statistics(_coarse(given, base), method), method)
     return apply_transfer(frames, transfer)
 
 
-def _coarse(pictures: Tensor) -> Tensor:
-    """Means over squares of LATENT_PIXEL pixels. pictures: [N, H, W, 3]. Returns [N, H/8, W/8, 3]."""
-    return avg_pool2d(pictures.movedim(-1, 1).float(), LATENT_PIXEL).movedim(1, -1)
-
-
-def _whole(frames: int) -> int:
-    """The smallest length of at least `frames` frames that Wan can make, 4n + 1."""
-    return video_length(latent_frame_of(frames - 1) + 1)
+def _coarse(pictures: Tensor, base: Base) -> Tensor:
+    """Means over the squares of latent cells, s pixels each side. pictures: [N, H, W, 3]. Returns [N, H/s, W/s, 3]."""
+    return avg_pool2d(pictures.movedim(-1, 1).float(), base.spatial_stride).movedim(1, -1)
 
 
 def _check_anchor(plan: Sequence[Window], guidance: Guidance) -> None:
     if guidance.anchor is not None and any(window.given_latents < 2 for window in plan[1:]):
         raise PusaError(
             f"overlap is {plan[1].given} frame, and the anchor takes the first latent frame of each window, so nothing would be "
-            "handed over. Use an overlap of 5 or more (13 is usual), or disconnect anchor."
+            f"handed over. Use an overlap of {plan[1].base.video_length(2)} or more ({plan[1].base.video_length(4)} is usual), or disconnect anchor."
         )

@@ -8,13 +8,15 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from .bases import WAN, Base
 from .choices import check_choice
-from .clips import Fit, transition_conditions
+from .clips import transition_conditions
+from .clips.planning import Fit
+from .clips.time_stamps import Clip
 from .conditions import FrameCondition
 from .encoding import Encode, picture_conditions
 from .errors import PusaError
-from .frames import STRIDE, parse_multipliers
-from .time_stamps import Clip
+from .frames import parse_multipliers
 
 Decode = Callable[[Tensor], Tensor]
 """The VAE: latent [1, C, F, h, w] -> pictures [N, H, W, 3], 0 to 1."""
@@ -24,15 +26,12 @@ STILL, CLIP = LOOPS = ("still", "clip")
 WRAP = 4
 """Latent frames of the loop's end that are decoded again before its start, so that the causal VAE comes from there."""
 
-STILL_GROUP = STRIDE
-"""Pixel frames at the end of a still-to-still video that show the still again, all of its last latent frame."""
 
-
-def still_positions(latent_frames: int) -> tuple[int, int]:
+def still_positions(latent_frames: int, base: Base = WAN) -> tuple[int, int]:
     """The first and the last of `latent_frames`, where a still loop shows its picture."""
     if latent_frames < 3:
         raise PusaError(
-            f"A still loop needs something between its ends; {latent_frames} latent frames leave nothing. Use a length of 9 or more."
+            f"A still loop needs something between its ends; {latent_frames} latent frames leave nothing. Use a length of {base.video_length(3)} or more."
         )
     return 0, latent_frames - 1
 
@@ -49,6 +48,7 @@ def loop_conditions(
     manner: str,
     rate: Fraction | None,
     pictures: int | None = None,
+    base: Base = WAN,
 ) -> list[FrameCondition]:
     """Conditions of a video that returns: for STILL one picture at both ends, for CLIP the clip's end first and its start last.
 
@@ -58,15 +58,16 @@ def loop_conditions(
     check_choice("kind", kind, LOOPS)
     if kind == CLIP:
         return transition_conditions(
-            encode, fit, clip, clip, latent_frames, context_frames, noise_multipliers, rate
+            encode, fit, clip, clip, latent_frames, context_frames, noise_multipliers, rate, base=base
         )
     if pictures not in (None, 1):
         raise PusaError(
             f"{pictures} pictures came in for a still loop. Give one picture, or choose clip as the kind."
         )
-    positions = still_positions(latent_frames)
+    positions = still_positions(latent_frames, base)
     both_ends = fit(clip.head(1, None)).expand(2, -1, -1, -1)
-    return picture_conditions(encode, both_ends, positions, parse_multipliers(noise_multipliers, 2), manner)
+    multipliers = parse_multipliers(noise_multipliers, 2)
+    return picture_conditions(encode, both_ends, positions, multipliers, manner, base)
 
 
 def rolled_order(latent_frames: int, step: Tensor, roll_per_step: int) -> Tensor:
@@ -93,24 +94,24 @@ def step_of(sigma: Tensor, sigmas: Tensor) -> Tensor:
     return (reached - 1).clamp(min=0)
 
 
-def decode_loop(decode: Decode, samples: Tensor) -> Tensor:
-    """The pictures of a looped latent, 4 F of them: all latent frames are groups of four, the first one too.
+def decode_loop(decode: Decode, samples: Tensor, base: Base = WAN) -> Tensor:
+    """The pictures of a looped latent, stride * F of them: all latent frames are whole groups, the first one too.
 
     samples: [1, C, F, h, w]. The end of the loop is decoded in front of its start and cut off again.
     """
     if samples.shape[2] < 2:
         raise PusaError(
-            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of 5 or more."
+            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of {base.video_length(2)} or more."
         )
     wrap = min(WRAP, samples.shape[2])
     pictures = decode(torch.cat([samples[:, :, -wrap:], samples], dim=2))
-    return pictures[-STRIDE * samples.shape[2] :]
+    return pictures[-base.temporal_stride * samples.shape[2] :]
 
 
-def decode_still_loop(decode: Decode, samples: Tensor) -> Tensor:
-    """The pictures of a video that starts and ends on the same still, without the still's return: 4 F - 7 of them."""
+def decode_still_loop(decode: Decode, samples: Tensor, base: Base = WAN) -> Tensor:
+    """The pictures of a video that starts and ends on the same still, without the still's return, which its last latent frame shows."""
     if samples.shape[2] < 2:
         raise PusaError(
-            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of 5 or more."
+            f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of {base.video_length(2)} or more."
         )
-    return decode(samples)[:-STILL_GROUP]
+    return decode(samples)[: -base.temporal_stride]

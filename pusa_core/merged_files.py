@@ -27,8 +27,8 @@ NAMES = "pusa_merged_lora_names"
 """Metadata key: names of the LoRA files as JSON, those of other loaders included."""
 
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
-NAME_LENGTH = 120
-"""Characters of a file's readable part; file systems allow 255 bytes for a name."""
+NAME_LENGTH, NAME_BYTES = 120, 200
+"""Characters and UTF-8 bytes of a file's readable part: file systems allow 255 bytes for a name, and digest and suffixes follow."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Sources:
     def name(self) -> str:
         """Readable and fit for a file name on every system."""
         text = "+".join(re.sub(r"[^\w.-]+", "_", part) for part in (self.base, *self.loras))
-        return text[:NAME_LENGTH].strip("._") or "model"
+        text = text[:NAME_LENGTH].encode("utf-8", "ignore")[:NAME_BYTES].decode("utf-8", "ignore")
+        return text.strip("._") or "model"
 
 
 def read_sources(prompt: Mapping[str, Any], node: str, input_name: str = "model") -> Sources:
@@ -67,6 +68,11 @@ def read_sources(prompt: Mapping[str, Any], node: str, input_name: str = "model"
 def stem(name: str) -> str:
     """A file's name without folders, of either spelling, and without its suffix."""
     return Path(re.split(r"[\\/]", name)[-1]).stem
+
+
+def is_merged_file(name: str) -> bool:
+    """Whether a model's name, as Load Diffusion Model lists it, is a file of Merge LoRAs."""
+    return SUBFOLDER in re.split(r"[/\\]", name)[:-1]
 
 
 def merged_path(folder: Path, sources: Sources, digest: str) -> Path:

@@ -26,6 +26,8 @@ DTYPE_NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+if hasattr(torch, "float8_e8m0fnu"):  # since PyTorch 2.7; scales of mxfp8
+    DTYPE_NAMES[torch.float8_e8m0fnu] = "F8_E8M0"
 
 
 class SafetensorsStream:
@@ -42,7 +44,7 @@ class SafetensorsStream:
     def add(self, key: str, tensor: Tensor) -> None:
         """Write one more tensor, which lies on the CPU and has a type of DTYPE_NAMES.
 
-        Readers take each tensor at a multiple of its element's size: give wide types before narrow ones.
+        Readers take each tensor at a multiple of its element's size: give them in the order of `aligned`.
         """
         data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
         end = self.offset + data.nbytes
@@ -59,6 +61,20 @@ class SafetensorsStream:
         header = json.dumps({"__metadata__": metadata, **self.entries}, separators=(",", ":")).encode()
         self.file.seek(0)
         self.file.write(self.header_bytes.to_bytes(8, "little") + header.ljust(self.header_bytes))
+
+
+def aligned(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """(key, tensor) in an order in which each begins at a multiple of its element's size.
+
+    Those that take a multiple of 8 bytes pass as they come, the few others (scales, texts) follow, wide types first.
+    """
+    others = []
+    for key, tensor in tensors:
+        if tensor.nbytes % 8:
+            others.append((key, tensor))
+        else:
+            yield key, tensor
+    yield from sorted(others, key=lambda entry: -entry[1].dtype.itemsize)
 
 
 def header_bound(keys: Iterable[str], metadata: Mapping[str, str]) -> int:

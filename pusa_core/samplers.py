@@ -32,7 +32,7 @@ def remove_noise_share(x: Tensor, levels: Tensor) -> Tensor:
 
 
 def sample_euler(denoiser: Denoiser, x: Tensor, table: Tensor) -> Tensor:
-    """Euler steps along dx/dsigma = velocity.
+    """Euler steps along dx/dsigma = velocity; the oracle of tests and what the demo runs. Nodes run ComfyUI's own euler.
 
     x: [B, C, F, H, W], already noised to table[0]; table: [S+1, F], see schedule.frame_sigmas.
     Returns x at table[-1]. Differs from Pusa's reference code, which looks sigmas up by the nearest of its

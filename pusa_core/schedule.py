@@ -8,13 +8,29 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from .bases import FLOW, LINEAR_QUADRATIC, SCHEDULES, Base
+from .choices import check_choice
 from .errors import PusaError
 
 TIMESTEPS = 1000
 """The DiT embeds timestep = 1000 * sigma."""
 
+SHIFT = 5.0
+"""Shift that Pusa was trained with and LightX2V distilled for."""
 
-def flow_sigmas(steps: int, shift: float = 5.0, denoise: float = 1.0) -> Tensor:
+OF_THE_BASE = "of the base"
+"""The choice of schedule that leaves it to the model."""
+
+SCHEDULE_CHOICES = (OF_THE_BASE, *SCHEDULES)
+
+THRESHOLD = 0.025
+"""Share of the picture that the linear first half of the linear-quadratic schedule makes (Mochi's threshold_noise)."""
+
+MAX_STEPS = 1000
+"""Most steps that the nodes take."""
+
+
+def flow_sigmas(steps: int, shift: float = SHIFT, denoise: float = 1.0) -> Tensor:
     """Noise levels of Wan's flow matching, pure noise first, clean last.
 
     steps: >= 1; shift: >= 1, 1 spaces the levels evenly; denoise: in (0, 1], where on the unshifted
@@ -22,14 +38,54 @@ def flow_sigmas(steps: int, shift: float = 5.0, denoise: float = 1.0) -> Tensor:
     Returns [S+1] float32, strictly falling, the last one 0. Source: FlowMatchSchedulerPusa in PusaV1; four
     steps at shift 5 are LightX2V's list 1, 0.9375, 0.8333, 0.625, 0.
     """
-    if steps < 1:
-        raise PusaError(f"steps is {steps}; use 1 or more (30 without a distilled LoRA, 4 with LightX2V).")
+    _check(steps, denoise)
     if not (math.isfinite(shift) and shift >= 1.0):
         raise PusaError(f"shift is {shift}; use 1.0 or more (Pusa was trained for 5.0).")
-    if not 0.0 < denoise <= 1.0:
-        raise PusaError(f"denoise is {denoise}; use a value above 0 and up to 1 (1 starts from pure noise).")
     ramp = denoise * (1.0 - torch.arange(steps + 1, dtype=torch.float64) / steps)
     return (shift * ramp / (1.0 + (shift - 1.0) * ramp)).float()
+
+
+def linear_quadratic_sigmas(steps: int, denoise: float = 1.0) -> Tensor:
+    """Noise levels of Mochi and Pusa V0.5: a slow straight line over the first half of the steps, then a parabola down to 0.
+
+    steps: >= 1; denoise: in (0, 1]: of a schedule of steps / denoise steps the last `steps` are taken, as ComfyUI's schedulers do.
+    Returns [S+1] float32, strictly falling, the last one 0. Source: linear_quadratic_schedule of genmo's models, linear_steps
+    half of the steps; ComfyUI's linear_quadratic is the same.
+    """
+    _check(steps, denoise)
+    whole = max(steps, int(steps / denoise))
+    straight = whole // 2
+    if not straight:
+        return torch.tensor([1.0, 0.0])
+    step = torch.arange(whole + 1, dtype=torch.float64)
+    # the parabola goes on from the line at its slope, and ends at 1
+    curve = (straight - THRESHOLD * whole) / (straight * (whole - straight) ** 2)
+    made = THRESHOLD * step / straight + curve * (step - straight).clamp(min=0) ** 2
+    sigmas = (1.0 - made).float()
+    sigmas[-1] = 0.0
+    return sigmas[-steps - 1 :]
+
+
+def sigmas_of(
+    schedule: str, base: Base | None, steps: int, shift: float = SHIFT, denoise: float = 1.0
+) -> Tensor:
+    """Noise levels [S+1] of a schedule by its name; base: what "of the base" means, flow where no model is known.
+
+    shift is that of the flow schedule; the linear-quadratic one has none.
+    """
+    check_choice("schedule", schedule, SCHEDULE_CHOICES)
+    if schedule == OF_THE_BASE:
+        schedule = FLOW if base is None else base.schedule
+    if schedule == LINEAR_QUADRATIC:
+        return linear_quadratic_sigmas(steps, denoise)
+    return flow_sigmas(steps, shift, denoise)
+
+
+def _check(steps: int, denoise: float) -> None:
+    if steps < 1:
+        raise PusaError(f"steps is {steps}; use 1 or more (30 without a distilled LoRA, 4 with LightX2V).")
+    if not 0.0 < denoise <= 1.0:
+        raise PusaError(f"denoise is {denoise}; use a value above 0 and up to 1 (1 starts from pure noise).")
 
 
 def frame_sigmas(sigmas: Tensor, noise_multipliers: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .bases import WAN, Base
 from .drawing import INK, Canvas
 from .errors import PusaError
 from .experts import check_boundary, split_sigmas
-from .frames import first_pixel_frame, video_length
 from .schedule import frame_sigmas
 
 # anchors of Viridis (matplotlib, CC0), clean to noisy: reads the same in grey and to colour-blind eyes
@@ -31,7 +31,9 @@ def noise_colour(sigma: float) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def plot_schedule(sigmas: Tensor, noise_multipliers: Tensor, boundary: float = 0.0) -> Tensor:
+def plot_schedule(
+    sigmas: Tensor, noise_multipliers: Tensor, boundary: float = 0.0, base: Base = WAN
+) -> Tensor:
     """A heat map of what each latent frame's timestep is at each model call, with the change of experts drawn in.
 
     sigmas: [S+1], the scalar schedule, falling; noise_multipliers: [F], each in [0, 1]; boundary: sigma where Wan2.2 changes
@@ -59,13 +61,13 @@ def plot_schedule(sigmas: Tensor, noise_multipliers: Tensor, boundary: float = 0
                 ink = "#000000" if sigma > 0.55 else "#ffffff"
                 canvas.text(x + cell_width / 2, y + cell_height / 2, f"{sigma:.2f}", fill=ink)
 
-    _label_frames(canvas, frames, cell_height)
+    _label_frames(canvas, frames, cell_height, base)
     for step in range(0, steps, max(1, -(-28 // cell_width))):
         canvas.text(LEFT + (step + 0.5) * cell_width, bottom + 14, str(step))
     canvas.text((LEFT + right) / 2, bottom + 38, "step (one model call each)")
     kept = int(torch.count_nonzero(noise_multipliers < 1))
     canvas.text(
-        LEFT, 18, f"Noise level (sigma) per latent frame: {frames} latent frames = {video_length(frames)} video frames, "
+        LEFT, 18, f"Noise level (sigma) per latent frame: {frames} latent frames = {base.video_length(frames)} video frames, "
         f"{steps} steps, {kept} given", anchor="lm",
     )  # fmt: skip
     if boundary > 0:
@@ -80,11 +82,11 @@ def plot_schedule(sigmas: Tensor, noise_multipliers: Tensor, boundary: float = 0
     return canvas.image()
 
 
-def _label_frames(canvas: Canvas, frames: int, cell_height: int) -> None:
+def _label_frames(canvas: Canvas, frames: int, cell_height: int, base: Base) -> None:
     """Latent frame and the video frames it holds, beside every row that has room."""
     every = max(1, -(-18 // cell_height))
     for frame in range(0, frames, every):
-        first, last = first_pixel_frame(frame), video_length(frame + 1) - 1
+        first, last = base.first_pixel_frame(frame), base.video_length(frame + 1) - 1
         held = str(first) if first == last else f"{first}-{last}"
         y = TOP + (frame + 0.5) * cell_height
         canvas.text(LEFT - 10, y, f"{frame}  ({held})", anchor="rm")

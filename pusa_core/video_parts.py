@@ -6,19 +6,18 @@ own, the joined file does not depend on where the run was interrupted. Memory ho
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .clips.writing import join_videos, write_video
 from .errors import PusaError
 
 STATE = "state.safetensors"
@@ -66,7 +65,7 @@ class VideoParts:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self._part(self.done)
-        encode_video(_unfinished(part), frames, self.fps, self.crf)
+        write_video(_unfinished(part), frames, self.fps, crf=self.crf, bframes=False)
         os.replace(_unfinished(part), part)
         state = self.folder / STATE
         saved = {"tail": tail.to("cpu", torch.float32).contiguous()}
@@ -85,54 +84,6 @@ class VideoParts:
 
     def _part(self, index: int) -> Path:
         return self.folder / f"part_{index:04d}.mp4"
-
-
-def encode_video(path: Path, frames: Tensor, fps: Fraction, crf: int) -> None:
-    """Write frames [N, H, W, 3], 0 to 1, as H.264 in mp4, without B-frames: pictures are stored in the order they are shown."""
-    height, width = frames.shape[1:3]
-    with av.open(str(path), mode="w", format="mp4") as container:
-        stream = container.add_stream("h264", rate=fps, options={"crf": str(crf), "bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for picture in frames:
-            pixels = (picture.float() * 255.0).round().clamp(0, 255).to("cpu", torch.uint8)
-            frame = av.VideoFrame.from_ndarray(pixels.numpy(), format="rgb24")
-            container.mux(stream.encode(frame.reformat(format="yuv420p")))
-        container.mux(stream.encode(None))
-
-
-def join_videos(path: Path, parts: list[Path], metadata: Mapping[str, object]) -> None:
-    """One mp4 of several that encode_video wrote, packet by packet.
-
-    metadata: written as JSON under its keys, where ComfyUI looks for workflow and prompt.
-    """
-    with av.open(str(path), mode="w", format="mp4", options={"movflags": "use_metadata_tags"}) as joined:
-        for key, value in metadata.items():
-            joined.metadata[key] = json.dumps(value)
-        target = None
-        shown = Fraction(0)  # seconds so far
-        for part in parts:
-            with av.open(str(part)) as container:
-                source = container.streams.video[0]
-                if target is None:
-                    target = joined.add_stream_from_template(source)
-                frame_time = 1 / Fraction(source.average_rate or 1)
-                for packet in container.demux(source):
-                    if packet.pts is None:  # the empty packet at the end
-                        continue
-                    time_base = Fraction(source.time_base or 1)
-                    packet.pts = packet.dts = round(shown / time_base)
-                    packet.time_base = time_base
-                    packet.stream = target
-                    joined.mux(packet)
-                    shown += frame_time
-
-
-def count_frames(path: Path) -> tuple[int, Fraction]:
-    """Frames of a video file and how many of them are shown in a second, without decoding it where the file tells."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        frames = stream.frames or sum(packet.pts is not None for packet in container.demux(stream))
-        return frames, Fraction(stream.average_rate or 1)
 
 
 def _unfinished(path: Path) -> Path:

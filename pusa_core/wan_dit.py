@@ -1,4 +1,4 @@
-"""Wan's text-to-video transformer in plain torch: the standalone runner, the oracle of tests and what training starts from.
+"""Oracle: a plain Wan DiT in torch, used by tests and training; no node runs it.
 
 Reads the official state dicts (Wan-Video/Wan2.1, Wan2.2 T2V; ComfyUI repackages them under the same names) and agrees
 with ComfyUI's comfy/ldm/wan/model.py. The timestep may be one number a clip or one a latent frame, which is all that

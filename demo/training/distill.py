@@ -18,12 +18,12 @@ from torch import Tensor
 from ...pusa_core.experts import BOUNDARY_T2V
 from ...pusa_core.schedule import TIMESTEPS, flow_sigmas
 from ...pusa_core.wan_dit import WanDiT
-from .. import data
+from .. import world
 from ..nodes.words import text_embedding
 from .experts import HIGH_NOISE, LOW_NOISE
 from .flow import DIT, compiled, trained_dit
-from .loop import Plan, train
 from .lora import adapt
+from .plan import Plan, train
 from .text_to_video import BASE
 
 STUDENT_STEPS = 4
@@ -52,7 +52,7 @@ class Paths:
 def record_paths(folder: Path, teacher: Teacher) -> None:
     """Run the teacher on training captions and write its latents on the student's levels, one file a batch."""
     folder.mkdir(parents=True, exist_ok=True)
-    scenes = data.scenes(PROMPT_SEED, held_out=False)
+    scenes = world.scenes(PROMPT_SEED, held_out=False)
     for frames, count in PATHS.items():
         for number in range(count // TOGETHER):
             captions = [scene.caption for scene in itertools.islice(scenes, TOGETHER)]
@@ -119,8 +119,7 @@ def train_student(student: Student, runs: Path) -> None:
     """Train the student's LoRA."""
     plan, folder = student.plan, runs / f"paths_{student.teacher}"
     model = trained_dit(student.model, runs)
-    torch.manual_seed(plan.seed)
-    trained = adapt(model, RANK, student.with_bias)
+    trained = adapt(model, RANK, plan.seed, student.with_bias)
     paths = {frames: _read(folder, frames) for frames in PATHS}
     vectors = {text: text_embedding(text) for text in {c for p in paths.values() for c in p.captions}}
     velocity = compiled(model)

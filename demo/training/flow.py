@@ -1,4 +1,4 @@
-"""Flow matching as every DiT of the zoo learns it: noised clips, velocity noise - clean, scalar or vectorized timesteps."""
+"""What every DiT of the zoo learns from: clips with noise levels as the trainer draws them, scalar or vectorized."""
 
 from __future__ import annotations
 
@@ -6,55 +6,61 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
-from ...pusa_core.schedule import TIMESTEPS
+from ...pusa_core.training.draw import TimestepDraw, draw_noise
 from ...pusa_core.wan_dit import WanConfig, WanDiT
 from .latents import TrainingClips
-from .loop import Plan, finished_model
+from .plan import Plan, trained_weights
 
 DIT = WanConfig(dim=256, ffn_dim=512, layers=4)
 BATCH = 32
 FRAMES = (5, 5, 9)  # latent frames of a training clip, drawn evenly: 17 or 33 pixel frames
-TRAINING_SHIFT = 3.0  # of the drawn sigmas; FlowMatchSchedulerPusa's default
+VECTORIZED = TimestepDraw()  # the authors': shift 5, every latent frame on its own
+SCALAR = TimestepDraw(equal_share=1.0)
 NO_CAPTION = 0.12  # share of clips whose caption is hidden, for classifier-free guidance
 NO_WORD = 0.04  # share of words that are hidden
 
 Velocity = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def draw_sigmas(*shape: int, least: float = 0.0, most: float = 1.0) -> Tensor:
-    """Random sigmas in [least, most): a uniform draw moved towards noise by TRAINING_SHIFT, as in training of Wan."""
-    low, high = (limit / (TRAINING_SHIFT - (TRAINING_SHIFT - 1) * limit) for limit in (least, most))
-    uniform = low + (high - low) * torch.rand(*shape)
-    return TRAINING_SHIFT * uniform / (1 + (TRAINING_SHIFT - 1) * uniform)
+class Batch:
+    """The clips of one step with their noise, levels and captions."""
+
+    def __init__(self, plan: Plan, step: int, clips: TrainingClips, draw: TimestepDraw):
+        frames = FRAMES[int(torch.randint(len(FRAMES), ()))]
+        self.clean, captions = clips.draw(BATCH, frames)
+        drawn = [draw.draw(frames, plan.seed, step, sample)[0] for sample in range(BATCH)]
+        self.sigmas = torch.stack(drawn)  # [B, F]
+        self.noise = torch.stack(
+            [draw_noise(self.clean.shape[1:], plan.seed, step, sample) for sample in range(BATCH)]
+        )
+        self.captions = hide_words(captions, clips)  # [B, L], rows of the vocabulary
 
 
-def clip_losses(
-    model: WanDiT, velocity: Velocity, clips: TrainingClips, sigmas_of: Callable[[int, int], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Mean squared error of the velocity for a fresh batch.
+def velocity_of(model: WanDiT, velocity: Velocity, clips: TrainingClips, captions: Tensor) -> Velocity:
+    """The model as a loss asks for it. velocity: model.velocity, or its compiled form; captions: [B, L], rows of the vocabulary."""
 
-    velocity: model.velocity, or its compiled form; sigmas_of(batch, frames): [B], one a clip, or [B, F], one a latent
-    frame. Returns the errors [B] and the sigmas.
-    """
-    frames = FRAMES[int(torch.randint(len(FRAMES), ()))]
-    clean, captions = clips.draw(BATCH, frames)
-    sigmas = sigmas_of(BATCH, frames)
-    per_frame = sigmas if sigmas.ndim == 2 else sigmas[:, None]
-    noise = torch.randn_like(clean)
-    x = torch.lerp(clean, noise, rearrange(per_frame, "b f -> b 1 f 1 1"))
-    with torch.autocast("cpu", torch.bfloat16):
-        context = model.text_embedding(clips.vocabulary)[hide_words(captions, clips)]
-        predicted = velocity(x, TIMESTEPS * sigmas, context)
-    return (predicted.float() - (noise - clean)).square().flatten(1).mean(1), sigmas
+    def call(x: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            words = model.text_embedding(clips.vocabulary)[captions]
+            return velocity(x, timesteps, words)
+
+    return call
 
 
 def hide_words(captions: Tensor, clips: TrainingClips) -> Tensor:
     """Captions [B, L] with some words, and some whole captions, made to say nothing."""
     captions = torch.where(torch.rand(captions.shape) < NO_WORD, clips.filler, captions)
     return torch.where(torch.rand(len(captions), 1) < NO_CAPTION, clips.end_of_text, captions)
+
+
+def plain_loss(velocity: Velocity, batch: Batch) -> Tensor:
+    """Mean square error of the velocity with one timestep a clip, unweighted: for the text-to-video models."""
+    level = batch.sigmas[:, None, :, None, None]
+    noised = torch.lerp(batch.clean, batch.noise, level)
+    predicted = velocity(noised, 1000 * batch.sigmas[:, 0], batch.captions).float()
+    return (predicted - (batch.noise - batch.clean)).square().mean()
 
 
 def compiled(model: WanDiT) -> Velocity:
@@ -65,5 +71,5 @@ def compiled(model: WanDiT) -> Velocity:
 def trained_dit(plan: Plan, runs: Path) -> WanDiT:
     """The DiT that a finished run left."""
     model = WanDiT(DIT)
-    model.load_state_dict(finished_model(plan, runs))
+    model.load_state_dict(trained_weights(plan, runs))
     return model

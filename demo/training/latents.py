@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .. import data
+from .. import world
+from ..data import TRAINING_SEED
 from ..nodes.words import END_OF_TEXT, VOCABULARY, word_vector, words
 from ..wan_vae import WanVAE
 from .vae import trained_vae
@@ -27,7 +28,7 @@ def encode_clips(runs: Path) -> None:
     vae = trained_vae(runs)
     folder = runs / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    scenes = itertools.islice(data.scenes(data.TRAINING_SEED, held_out=False), SKIPPED_SCENES, None)
+    scenes = itertools.islice(world.scenes(TRAINING_SEED, held_out=False), SKIPPED_SCENES, None)
     for number in range(CLIPS // CLIPS_PER_FILE):
         batch = list(itertools.islice(scenes, CLIPS_PER_FILE))
         path = folder / f"{number:03}.pt"
@@ -35,7 +36,7 @@ def encode_clips(runs: Path) -> None:
             continue
         latents = torch.cat(
             [
-                _encode(vae, data.render(batch[start : start + ENCODED_TOGETHER]))
+                _encode(vae, world.render(batch[start : start + ENCODED_TOGETHER]))
                 for start in range(0, CLIPS_PER_FILE, ENCODED_TOGETHER)
             ]
         )
@@ -74,7 +75,7 @@ class TrainingClips:
         mean, std = (value.view(1, -1, 1, 1, 1) for value in latent_statistics(runs))
         for chunk in latents.split(256):
             chunk.copy_((chunk.float() - mean) / std)
-        known = sorted(VOCABULARY)
+        known = sorted(VOCABULARY | world.WORDS)
         row = {word: number for number, word in enumerate(known)}
         captions = [[row[word] for word in words(text)] for part in parts for text in part["captions"]]
         return cls(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from .. import data
+from .. import data, world
 from ..report import table
 from . import distill, flow, latents, lora, pusa, vae
 from .experts import HIGH_NOISE, LOW_NOISE
 from .files import DISTILL_FILES, DIT_FILES, LIGHTNING_FILES, PUSA_FILES, VAE_FILE, sha256
-from .loop import Plan
+from .plan import Plan, finished
 
 ABOUT = {
     VAE_FILE: "Wan 2.1 VAE, width 8; latents have Wan 2.1's own mean and spread per channel",
@@ -50,7 +50,8 @@ def write_card(runs: Path, models: Path) -> None:
         if not path.exists():
             continue
         history = [_last(plan, runs) for plan in plans_of(name)]
-        minutes += sum(row["seconds"] for row in history) / 60
+        spent = sum(finished(plan, runs).facts["seconds"] for plan in plans_of(name)) / 60
+        minutes += spent
         rows.append(
             [
                 f"`{name}`",
@@ -58,7 +59,7 @@ def write_card(runs: Path, models: Path) -> None:
                 f"{path.stat().st_size / 1e6:.2f}",
                 " + ".join(f"{row['step']:.0f}" for row in history),
                 " + ".join(str(plan.seed) for plan in plans_of(name)),
-                f"{sum(row['seconds'] for row in history) / 60:.0f}",
+                f"{spent:.0f}",
                 f"{history[-1]['loss']:.4f}",
                 f"`{sha256(path)[:16]}`",
             ]
@@ -85,6 +86,7 @@ def _facts(runs: Path) -> dict[str, object]:
         "clips": latents.CLIPS,
         "vae_clips": vae.CLIPS,
         "captions": captions,
+        "straight": world.STRAIGHT_SHARE,
         "image_psnr": f"{video['image_psnr']:.1f}",
         "clip_psnr": f"{video['clip_psnr']:.1f}",
         "dim": flow.DIT.dim,
@@ -124,17 +126,17 @@ weights agree with these only as far as floating-point arithmetic of another pro
 ## How
 
 * **Data.** `demo/data.py` draws the clips: 3 shapes, 5 colours, 3 backgrounds, 4 directions, 2 speeds, 2 sizes, so {captions} captions, with
-  random place and radius. A tenth of all captions, chosen by their hash, is held out: no training clip has them. {vae_clips} clips train the VAE, {clips}
+  random place and radius. They are {straight:.0%} of the clips; in the others (`demo/world.py`) the shape bounces, circles, swings, spins or fades. A tenth of all captions, chosen by their hash, is held out: no training clip has them. {vae_clips} clips train the VAE, {clips}
   others the DiTs. Nothing was downloaded.
 * **VAE.** Wan 2.1's layers at width 8. First single images, then clips of 9 and 17 frames; {image_psnr} dB on held-out images, {clip_psnr} dB on held-out clips of 33
   frames. Some layers are idle (zeros in the file): attention, the second block of a pair, and the earlier taps of the convolutions at
   full and half resolution. They made training on a CPU possible. Two 1 x 1 convolutions then absorb an exact rescaling of the latents.
 * **Text.** No encoder: every word has a fixed vector of 4096 numbers made of sha256 bytes.
-* **Base.** Wan's DiT with {dim} channels, {layers} blocks, feed-forward {ffn}; one timestep a clip (shift 3), batch {batch}, Muon and AdamW.
+* **Base.** Wan's DiT with {dim} channels, {layers} blocks, feed-forward {ffn}; one timestep a clip (shift 5), batch {batch}, Muon and AdamW.
 * **Experts.** The base, tuned on sigma above and below 0.875 (learning rates {high}, {low}). Their matrices are stored as float8 (e4m3), everything
   else here as bfloat16.
 * **Pusa LoRAs.** Rank {pusa_rank} on {adapted} of both attentions of every block. Every latent frame of a clip draws its own sigma (Pusa V1.0, vectorized
-  timestep adaptation), target noise - clean, the reference's timestep weights. No image-to-video pair, mask or first frame is ever shown as such.
+  timestep adaptation, shift 5), target noise - clean, the reference's timestep weights, by the pack's trainer (docs/TRAINING.md). No image-to-video pair, mask or first frame is ever shown as such.
 * **4-step LoRAs.** Rank {student_rank}. The teacher makes {paths} clips in {teacher_steps} steps with guidance {guidance}; the student learns the straight way between its four levels (shift 5),
   without guidance. It has seen text-to-video only.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..charts import Series, beside, line_chart
+from ...pusa_core.charts import Series, beside, line_chart
 
 COLUMNS = 4  # charts in a row of the overview
 

@@ -12,8 +12,9 @@ from ..wan_vae import match_latent_statistics
 from . import distill, lora
 from .files import DISTILL_FILES, DIT_FILES, LIGHTNING_ALPHA, LIGHTNING_FILES, PUSA_FILES, VAE_FILE
 from .latents import latent_statistics
-from .loop import finished_model
 from .model_card import write_card
+from .plan import trained_weights
+from .text_to_video import BASE
 from .vae import trained_vae
 
 
@@ -43,15 +44,16 @@ def _weights(name: str, runs: Path) -> dict[str, Tensor]:
         return _bfloat16(vae.state_dict())
     if name in DIT_FILES:
         plan, dtype = DIT_FILES[name]
-        return {key: _small(value, dtype) for key, value in finished_model(plan, runs).items()}
+        return {key: _small(value, dtype) for key, value in trained_weights(plan, runs).items()}
     if name in PUSA_FILES:
-        return _bfloat16(lora.pusa_layout(finished_model(PUSA_FILES[name], runs)))
+        return _bfloat16(trained_weights(PUSA_FILES[name], runs))
     if name in DISTILL_FILES:
+        student = distill.STUDENTS[DISTILL_FILES[name]]
         return _bfloat16(
-            lora.distill_layout(finished_model(distill.STUDENTS[DISTILL_FILES[name]].plan, runs))
+            lora.distill_layout(trained_weights(student.plan, runs), trained_weights(BASE, runs))
         )
     student = distill.STUDENTS[LIGHTNING_FILES[name]]
-    return _bfloat16(lora.lightning_layout(finished_model(student.plan, runs), LIGHTNING_ALPHA))
+    return _bfloat16(lora.lightning_layout(trained_weights(student.plan, runs), LIGHTNING_ALPHA))
 
 
 def _small(value: Tensor, dtype: torch.dtype) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ...pusa_core.wan_dit import WanDiT
-from .flow import DIT, clip_losses, compiled, draw_sigmas
+from .flow import DIT, SCALAR, Batch, compiled, plain_loss, velocity_of
 from .latents import TrainingClips
-from .loop import Plan, train
+from .plan import Plan, train
 
 BASE = Plan("t2v", steps=5000, learning_rate=2e-3, seed=21)
 WEIGHT_DECAY = 0.01
@@ -26,8 +26,8 @@ def train_base(runs: Path) -> WanDiT:
     velocity = compiled(model)
 
     def loss_of_step(step: int) -> Tensor:
-        losses, _ = clip_losses(model, velocity, clips, lambda batch, frames: draw_sigmas(batch))
-        return losses.mean()
+        batch = Batch(BASE, step, clips, SCALAR)
+        return plain_loss(velocity_of(model, velocity, clips, batch.captions), batch)
 
     train(BASE, runs, model, optimizers(model, BASE.learning_rate), loss_of_step)
     return model

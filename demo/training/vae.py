@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .. import data
+from .. import data, world
 from ..wan_vae import WanVAE, initialise
-from .loop import Plan, finished_model, train
+from .plan import Plan, train, trained_weights
 
 CLIPS = 768  # drawn once and kept in memory
 IMAGES = Plan("vae_images", steps=800, learning_rate=2.5e-3, seed=11, warm_up=60)
@@ -29,7 +29,7 @@ def train_vae(runs: Path) -> WanVAE:
     vae = WanVAE()
     initialise(vae)
     pool = _pool()
-    held_out = data.render(list(itertools.islice(data.scenes(data.HELD_OUT_SEED, held_out=True), 6)))
+    held_out = world.render(list(itertools.islice(world.scenes(data.HELD_OUT_SEED, held_out=True), 6)))
 
     def measure() -> dict[str, float]:
         with torch.no_grad():
@@ -54,8 +54,10 @@ def train_vae(runs: Path) -> WanVAE:
 
 def trained_vae(runs: Path) -> WanVAE:
     """The VAE as training left it, before its latents get Wan 2.1's statistics."""
+    torch.manual_seed(IMAGES.seed)
     vae = WanVAE()
-    vae.load_state_dict(finished_model(VIDEO, runs))
+    initialise(vae)  # layers that are not trained stay as they began
+    vae.load_state_dict(vae.state_dict() | trained_weights(VIDEO, runs))
     return vae.eval()
 
 
@@ -67,8 +69,8 @@ def psnr(video: Tensor, target: Tensor) -> Tensor:
 
 def _pool() -> Tensor:
     """[CLIPS, 3, LENGTH, SIZE, SIZE], bytes."""
-    scenes = list(itertools.islice(data.scenes(data.TRAINING_SEED, held_out=False), CLIPS))
-    clips = [data.render(scenes[i : i + 16]) for i in range(0, CLIPS, 16)]
+    scenes = list(itertools.islice(world.scenes(data.TRAINING_SEED, held_out=False), CLIPS))
+    clips = [world.render(scenes[i : i + 16]) for i in range(0, CLIPS, 16)]
     return torch.cat([((clip + 1) * 127.5).round().byte() for clip in clips])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from .demo_zoo import demo_version
 from .export import api_prompt, as_text, ui_workflow
 from .node_types import NODE_TYPES, learn
+from .other_bases import other_workflows
 from .recipes import all_workflows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +19,9 @@ def workflow_files() -> dict[str, str]:
         for folder, version in (("workflows", graph), ("demo/workflows", demo_version(graph))):
             contents[f"{folder}/{version.title}.json"] = as_text(ui_workflow(version))
             contents[f"{folder}/api/{version.title}.json"] = as_text(api_prompt(version))
+    for graph in other_workflows():  # without a demo: the zoo is made of Wan models
+        contents[f"workflows/{graph.title}.json"] = as_text(ui_workflow(graph))
+        contents[f"workflows/api/{graph.title}.json"] = as_text(api_prompt(graph))
     return contents
 
 
@@ -31,9 +35,7 @@ def write() -> None:
                 old.unlink()
     for path, text in contents.items():
         (ROOT / path).write_text(text, encoding="utf-8", newline="\n")
-    sys.stdout.write(
-        f"{len(contents)} files in {len(contents) // 4} workflows, their demos and their API twins\n"
-    )
+    sys.stdout.write(f"{len(contents)} files: workflows, their demos and their API twins\n")
 
 
 def main(arguments: list[str]) -> None:

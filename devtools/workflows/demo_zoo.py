@@ -45,6 +45,9 @@ FIXED = {
     "PusaLongVideo": {"width": SIZE, "height": SIZE, "window": LENGTH, "duration": 15.0 * TIME_SCALE},
     "ImageFromBatch": {"batch_index": LENGTH - CONTEXT},
     "PusaColorDrift": {"window": LENGTH},
+    "PusaTrainingFolder": {"folder": DEMO_FOLDER, "dataset": "demo"},
+    "PusaTrainingClip": {"width": SIZE, "height": SIZE, "lengths": "17", "dataset": "demo"},
+    "PusaTrainingConfig": {"name": "demo", "datasets": "demo", "base": "wan2.1-14b"},
     "PusaFolder": {"folder": DEMO_FOLDER, "output_folder": "video/demo_folder", "length": LENGTH},
 }
 """Node type -> values in the demo's scale."""
@@ -74,7 +77,7 @@ def demo_node(node: Node) -> Node:
     }
     if node.type == "CLIPTextEncode":
         text = inputs["text"]
-        if not isinstance(text, Output):
+        if text and not isinstance(text, Output):
             text = NEGATIVE if node.title == "What to avoid" else PROMPT
         return replace(node, type="PusaDemoTextEncode", inputs={"text": text})
     if node.type in ("LoadImage", "LoadVideo"):

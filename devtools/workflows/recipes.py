@@ -113,6 +113,37 @@ def load_wan22_lightx2v(graph: Graph) -> Node:
     return graph.add("PusaMoESwitch", high_noise=high, low_noise=low)
 
 
+def load_wan22_stages(graph: Graph) -> Node:
+    """Wan2.2 in three stages: the first steps without the distilled LoRA and with guidance, which keeps the motion alive."""
+    high, low = pusa_experts(graph)
+    distilled_high = graph.add(
+        "PusaLightX2VLoader",
+        title="LightX2V (high noise)",
+        model=high,
+        lora_name=files.LIGHTX2V_HIGH,
+        expert="high_noise",
+    )
+    distilled_low = graph.add(
+        "PusaLightX2VLoader",
+        title="LightX2V (low noise)",
+        model=low,
+        lora_name=files.LIGHTX2V_LOW,
+        expert="low_noise",
+    )
+    high_noise = graph.add(
+        "PusaStages",
+        title="High noise: 2 steps with guidance, then LightX2V",
+        earlier=high,
+        later=distilled_high,
+        steps=2,
+        earlier_cfg=3.0,
+        later_cfg=1.0,
+    )
+    return graph.add(
+        "PusaStages", title="Then low noise", earlier=high_noise, later=distilled_low, later_cfg=1.0
+    )
+
+
 WAN21 = Family(
     "Wan2.1",
     load_wan21,
@@ -137,6 +168,16 @@ WAN22_LIGHTX2V = Family(
     cfg=1.0,
     hint="Keep **steps** 4 and **cfg** 1: LightX2V is trained for these, and at cfg 1 the negative prompt has no "
     "effect. If the motion is slow, try a lower **strength** of the high-noise LightX2V or the workflow without it.",
+)
+
+
+WAN22_STAGES = Family(
+    "Wan2.2 + LightX2V",
+    load_wan22_stages,
+    steps=6,
+    cfg=1.0,
+    hint="**steps** 2 and **earlier_cfg** 3 of the first Pusa Stages: steps without LightX2V, with guidance. More of them move more and "
+    "take longer; each costs as much as two distilled ones.",
 )
 
 
@@ -715,6 +756,18 @@ TASKS = (
         (WAN22,),
     ),
     Task(
+        "image-to-video in three stages",
+        image_to_video,
+        (
+            "**First frame**: choose your picture.",
+            WRITE_PROMPT,
+            FIRST_FRAME_NOISE,
+            "For motion that dies at 4 steps: the first steps run the high-noise expert without LightX2V and with guidance, then it goes on "
+            "distilled, then the low-noise expert.",
+        ),
+        (WAN22_STAGES,),
+    ),
+    Task(
         "image-to-video at low VRAM",
         image_to_video,
         (
@@ -888,8 +941,54 @@ def build(task: Task, family: Family) -> Graph:
     return graph
 
 
+def training_data() -> Graph:
+    """Caches a folder of clips for training, with your text encoder and VAE, and writes the training's settings."""
+    graph = Graph("Pusa cache a folder for training (Wan2.1)")
+    with graph.group("Text encoder and VAE", 0, "#8A8"):
+        clip = graph.add("CLIPLoader", clip_name=files.UMT5, type="wan")
+        vae = graph.add("VAELoader", vae_name=files.WAN_VAE)
+    with graph.group("Clips", 1):
+        source = graph.add("PusaTrainingFolder", folder="training", dataset="my_clips")
+        caption = graph.add("CLIPTextEncode", title="Caption", clip=clip, text=source.out("caption"))
+        empty = graph.add("CLIPTextEncode", title="No caption", clip=clip, text="")
+    with graph.group("Cache files", 2):
+        graph.add(
+            "PusaTrainingClip",
+            vae=vae,
+            positive=caption,
+            video=source,
+            name=source.out("name"),
+            prompt=source.out("caption"),
+            dataset="my_clips",
+            base="wan2.1-14b",
+            empty=empty,
+        )
+    with graph.group("Training", 3):
+        graph.add(
+            "PusaTrainingConfig",
+            after_generate="fixed",
+            datasets="my_clips",
+            model_name=files.WAN21_T2V,
+            base="wan2.1-14b",
+        )
+    steps = (
+        "Make a folder **training** in ComfyUI's `input` folder with videos and, for each, a text file of the same name that says what it "
+        "shows: `cat.mp4` and `cat.txt`. 20 clips are a start.",
+        "Queue. Clips that are cached already are skipped; queue again until none is left.",
+        "**width**, **height**, **lengths** of Training Clip: 832 x 480 x 81 is what the authors trained on. `python -m pusa_core.training plan` "
+        "says what fits your card.",
+        "Training Config shows the command. Close ComfyUI, which holds the card's memory, and run it in a terminal; the pack's page has the rest (Training).",
+    )
+    does = " ".join((training_data.__doc__ or "").split())
+    note = "\n".join([does, "", *(f"{number}. {step}" for number, step in enumerate(steps, 1))])
+    graph.note("How to use this workflow", note)
+    graph.note("Files", files_note(graph))
+    return graph
+
+
 def all_workflows() -> Iterator[Graph]:
     """Every workflow that ships."""
     for task in TASKS:
         for family in task.families:
             yield build(task, family)
+    yield training_data()

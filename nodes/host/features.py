@@ -37,7 +37,7 @@ class Aspect(Enum):
     WEIGHTS = "the weights"
     OPTIONS = "the model's options"
     SAMPLING = "the noise levels of the frames"
-    EXPERTS = "which model runs which step"
+    EXPERTS = "which model runs (both experts, one after the other)"
 
 
 @dataclass(frozen=True)

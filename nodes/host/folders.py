@@ -51,3 +51,18 @@ def model_folders() -> list[Path]:
     """The folders of Load Diffusion Model, those named diffusion_models first (ComfyUI's own list begins with the older `unet`)."""
     folders = [Path(folder) for folder in folder_paths.get_folder_paths("diffusion_models")]
     return sorted(folders, key=lambda folder: folder.name != "diffusion_models")
+
+
+def model_names() -> list[str]:
+    """Files that Load Diffusion Model lists."""
+    return folder_paths.get_filename_list("diffusion_models")
+
+
+def model_path(name: str) -> str:
+    """The path of a file that Load Diffusion Model lists."""
+    path = folder_paths.get_full_path("diffusion_models", name)
+    if path is None:
+        raise PusaError(
+            f"There is no {name} in models/diffusion_models. Choose a file that is there, or refresh the list (R)."
+        )
+    return path

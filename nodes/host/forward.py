@@ -156,7 +156,7 @@ def check_tokens(tokens: int, frames: int, of_one_frame: int) -> None:
         raise PusaError(
             f"A block of the model was given {tokens} tokens for {frames} latent frames of {of_one_frame}. A node pack that "
             "splits the video over several GPUs, or merges tokens, does not carry a timestep for every frame. Turn it off for "
-            "this model (docs/SCALING.md says which ways to use several GPUs work)."
+            "this model (https://github.com/comfyui-pusa/ComfyUI-Pusa says which ways to use several GPUs work)."
         )
 
 

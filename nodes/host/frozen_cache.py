@@ -26,7 +26,7 @@ from . import symbols
 from .attention import PYTORCH_ATTENTION
 from .features import Aspect, Feature, Hooks, apply, others_object_patches, owner_of
 from .forward import TOKENS_PER_FRAME, is_replaced, tokens_per_frame
-from .models import require_wan_t2v
+from .models import require_wan_forward
 from .timesteps import multipliers_of
 from .windows import frames_of_call
 
@@ -282,7 +282,7 @@ class FrozenFrameCache(Feature):
         return vars(self.plan)
 
     def check(self, patcher: Any) -> None:
-        require_wan_t2v(patcher)
+        require_wan_forward(patcher, self.name)
         plan, theirs = self.plan, others_object_patches(patcher)
         if plan.start_percent >= plan.end_percent:
             raise PusaError(

@@ -8,12 +8,13 @@ from comfy.model_patcher import ModelPatcher
 
 from ...pusa_core.digest import digest
 from .features import features_of, others_hooks, others_object_patches
+from .parameters import original_parameters, pieces
 
 
 def model_identity(model: Any) -> str:
     """A name of a MODEL: weights, LoRAs, features, and the values of what other nodes added; the same in every session.
 
-    16 elements of every weight and LoRA are looked at, so loading a 14B model takes far longer than this.
+    16 elements of every weight and of every LoRA in memory are looked at, so loading a 14B model takes far longer than this.
     """
     return digest(
         {
@@ -52,15 +53,8 @@ def _name_of_patcher(value: Any) -> str | None:
 
 
 def _original_weights(model: Any) -> dict[str, list[Any]]:
-    """The weights as loaded, each with its patches, also while LoRAs are merged into them.
-
-    As ModelPatcher.get_key_patches, which goes by the state dict: GGUF loaders put names there that no weight has.
-    """
-    weights = {}
-    for name, parameter in model.model.named_parameters(remove_duplicate=False):
-        if name.startswith("diffusion_model."):
-            merged, hooked = model.backup.get(name), model.hook_backup.get(name)
-            original = parameter if merged is None else merged.weight
-            original = original if hooked is None else hooked[0]
-            weights[name] = [original, *model.patches.get(name, ())]
-    return weights
+    """The weights as loaded, each with its patches, also while LoRAs are merged into them; nothing of a LoRA on disk is read."""
+    return {
+        name: [*pieces(name, weight).values(), *model.patches.get(name, ())]
+        for name, weight in original_parameters(model).items()
+    }

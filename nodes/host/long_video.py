@@ -10,31 +10,33 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
+from ...pusa_core.bases import Base
 from ...pusa_core.choices import check_choice
 from ...pusa_core.colour import METHODS
 from ...pusa_core.digest import digest
 from ...pusa_core.errors import PusaError
-from ...pusa_core.frames import check_multiplier
+from ...pusa_core.frames import NoiseMultiplier
 from ...pusa_core.images import fit_images
 from ...pusa_core.long_video import (
     PROMPT_START,
     Guidance,
     Window,
     duration_in_frames,
-    given_multipliers,
     plan_windows,
     prompt_at,
     prompt_second,
     render_long_video,
     start_frames_used,
+    window_multipliers,
 )
 from ...pusa_core.video_parts import VideoParts
 from .folders import output_file
 from .identity import model_identity, vae_identity, value_identity
-from .models import check_wan_vae, empty_latent, require_wan_t2v
+from .models import base_of, check_vae, empty_latent
 from .progress import StepsOfMany
 from .samplers import build_sampler
 from .sampling import SamplingRequest, sample_video
+from .vaes import decoder_of, encoder_of
 
 NO_MATCH = "off"
 
@@ -47,11 +49,11 @@ class LongVideoRequest:
     positive: Any  # CONDITIONING, with starts in seconds from Prompt at Time
     negative: Any
     vae: Any
-    width: int  # pixels, a multiple of 16
+    width: int  # pixels, a multiple of the base's
     height: int
     duration: float
     duration_unit: str
-    window: int  # frames, 4n + 1
+    window: int  # frames, a whole length of the base
     overlap: int
     noise_multipliers: str  # of the frames taken over, as typed
     seed: int
@@ -74,11 +76,13 @@ class LongVideoRequest:
 
     def check(self) -> None:
         """Refuse what cannot be made, before anything is."""
-        require_wan_t2v(self.model)
-        check_wan_vae(self.vae)
+        base = base_of(self.model)
+        check_vae(self.vae, base)
         check_choice("color_match", self.color_match, (*METHODS, NO_MATCH))
-        if self.width % 16 or self.height % 16:
-            raise PusaError(f"The size is {self.width} x {self.height}; Wan needs multiples of 16 in both.")
+        if self.width % base.size_multiple or self.height % base.size_multiple:
+            raise PusaError(
+                f"The size is {self.width} x {self.height}; {base.short} needs multiples of {base.size_multiple} in both."
+            )
         build_sampler(self.sampler_name, torch.ones(1))
 
     def sampling(self) -> SamplingRequest:
@@ -91,9 +95,9 @@ class LongVideoRequest:
 
     def guidance(self) -> Guidance:
         """What is given besides text, at the size of the video."""
-        start = (
-            None if self.start is None else self.start[-start_frames_used(len(self.start), self.overlap) :]
-        )
+        start = self.start
+        if start is not None:
+            start = start[-start_frames_used(len(start), self.overlap, base_of(self.model)) :]
         pictures = {"start": start, "end": _one("end", self.end), "anchor": _one("anchor", self.anchor)}
         fitted = {
             name: None if picture is None else fit_images(picture, self.width, self.height, self.resize)
@@ -102,8 +106,8 @@ class LongVideoRequest:
         return Guidance(
             noise_multipliers=self.noise_multipliers,
             **fitted,
-            end_multiplier=check_multiplier(self.end_multiplier),
-            anchor_multiplier=check_multiplier(self.anchor_multiplier),
+            end_multiplier=NoiseMultiplier(self.end_multiplier),
+            anchor_multiplier=NoiseMultiplier(self.anchor_multiplier),
             colour_match=None if self.color_match == NO_MATCH else self.color_match,
         )
 
@@ -111,9 +115,8 @@ class LongVideoRequest:
         """The windows, once their multipliers are known to be right."""
         frames = duration_in_frames(self.duration, self.duration_unit, self.fps)
         given = 0 if guidance.start is None else len(guidance.start)
-        windows = plan_windows(frames, self.window, self.overlap, given)
-        for window in windows:
-            given_multipliers(self.noise_multipliers, window.given_latents or 1)
+        windows = plan_windows(frames, self.window, self.overlap, given, base_of(self.model))
+        window_multipliers(windows, guidance)  # refuses what was typed wrongly
         return windows
 
     def identity(self, plan: list[Window], guidance: Guidance, sigmas: Tensor) -> str:
@@ -134,6 +137,8 @@ class LongVideo:
     path: Path
     subfolder: str
     report: str  # one line a window
+    multipliers: list[list[float]]  # [F] of each window
+    base: Base
 
 
 def make_long_video(request: LongVideoRequest, metadata: dict[str, Any]) -> LongVideo:
@@ -149,7 +154,7 @@ def make_long_video(request: LongVideoRequest, metadata: dict[str, Any]) -> Long
     runs = ComfyWindows(request, sampling, len(plan))
     made = render_long_video(plan, runs, guidance, parts)
     report = "\n".join(f"{window}, {runs.told(window)}" for window in plan)
-    return LongVideo(made, subfolder, report)
+    return LongVideo(made, subfolder, report, window_multipliers(plan, guidance), base_of(request.model))
 
 
 class ComfyWindows:
@@ -171,14 +176,16 @@ class ComfyWindows:
         return f"seed {self.seed_of(window)}" + ("" if start is None else f", prompt from {start:g} s")
 
     def encode(self, pictures: Tensor) -> Tensor:
-        return self.request.vae.encode(pictures)
+        return encoder_of(self.request.vae)(pictures)
 
     def decode(self, latent: Tensor) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        return self.request.vae.decode(latent).reshape(-1, self.request.height, self.request.width, 3)
+        return decoder_of(self.request.vae)(latent).reshape(-1, self.request.height, self.request.width, 3)
 
     def empty(self, latent_frames: int) -> Tensor:
-        return empty_latent(self.request.width, self.request.height, latent_frames)
+        return empty_latent(
+            base_of(self.request.model), self.request.width, self.request.height, latent_frames
+        )
 
     def sample(self, samples: Tensor, noise_multipliers: Tensor, window: Window) -> Tensor:
         second = prompt_second(window, self.request.fps)

@@ -10,64 +10,112 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
+from ...pusa_core.digest import digest
 from ...pusa_core.lora.contents import Change
 from ...pusa_core.lora.experts import LoraFacts
 from ...pusa_core.lora.weight_files import WeightFile
 from . import symbols
 from .features import Aspect, Feature, Hooks, apply, features_of
+from .parameters import DIT
 
 MERGED_PATCHES = "pusa_merged_patches"
 """Attachment of a merged model: how many of its weights carry patches of other loaders than ours."""
 
-DIT = "diffusion_model."
+
+class Reader:
+    """Reads a LoRA file's changes for the weights of one MODEL.
+
+    Under dynamic VRAM ComfyUI asks three times in a row for each layer (its size, where it goes, its numbers): there the matrices of
+    the last layer stay, so that each is read once a forward. Elsewhere it asks once, and nothing stays.
+    """
+
+    def __init__(self, file: WeightFile, fingerprint: str, keep_last: bool):
+        """fingerprint: of the file's content, the same wherever it lies."""
+        self.file = file
+        self.fingerprint = fingerprint
+        self.keep_last = keep_last
+        self._last: tuple[tuple[str, ...], tuple[Tensor, ...]] | None = None
+
+    def read(self, keys: tuple[str, ...]) -> tuple[Tensor, ...]:
+        """The tensors under `keys`, on the CPU."""
+        last = self._last
+        if last is not None and last[0] == keys:
+            return last[1]
+        self._last = last = None  # let go before the next is read
+        found = tuple(self.file.read(key) for key in keys)
+        if self.keep_last:
+            self._last = (keys, found)
+        return found
 
 
-class PairOnDisk(symbols.base_class("LoRAAdapter")):  # type: ignore[misc]
+@dataclass(frozen=True, eq=False)
+class OnDisk:
+    """Where an adapter's matrices are."""
+
+    reader: Reader
+    change: Change
+
+    def read(self) -> tuple[Tensor, ...]:
+        """(up, down) or (diff,)."""
+        return self.reader.read(self.change.keys)
+
+    @property
+    def fingerprint(self) -> str:
+        """For the identity of a run: the file, its keys and its .alpha, without a look at the matrices."""
+        return digest([self.reader.fingerprint, self.change.keys, self.change.alpha])
+
+
+class ReadWhenAsked:
+    """What the adapters share: their `weights` lie in the file until ComfyUI asks for them."""
+
+    def __init__(self, loaded_keys: set[str], weights: OnDisk | tuple[Any, ...]):
+        """weights: a tuple of tensors where ComfyUI rebuilds an adapter from what it read."""
+        self.loaded_keys = loaded_keys
+        self.source = weights
+
+    @property
+    def weights(self) -> tuple[Any, ...]:
+        """ComfyUI's tuple for this adapter."""
+        return self.as_comfyui(self.source) if isinstance(self.source, OnDisk) else self.source
+
+    @weights.setter
+    def weights(self, tensors: tuple[Any, ...]) -> None:
+        self.source = tensors  # as code does that copies an adapter to move it to a device
+
+    @property
+    def fingerprint(self) -> str | None:
+        """See OnDisk; None once the tensors lie in memory and can be looked at."""
+        return self.source.fingerprint if isinstance(self.source, OnDisk) else None
+
+    def calculate_shape(self, key: str) -> None:
+        """A change keeps the weight's shape; ComfyUI asks that at each load, and must not read the matrices for it."""
+
+    def as_comfyui(self, source: OnDisk) -> tuple[Any, ...]:
+        """Read what ComfyUI's adapter of this kind calls its weights."""
+        raise NotImplementedError
+
+
+class PairOnDisk(ReadWhenAsked, symbols.base_class("LoRAAdapter")):  # type: ignore[misc]
     """ComfyUI's LoRA adapter whose two matrices are read from the file when a weight is computed, then let go.
 
     The maths, fp8, offload and GGUF stay ComfyUI's; only `weights` differs, so that a 10 GB file needs the
     memory of one layer.
     """
 
-    def __init__(self, loaded_keys: set[str], weights: tuple[Any, ...]):
-        """weights: (file, change), or a tuple of tensors where ComfyUI rebuilds an adapter from what it read."""
-        self.loaded_keys = loaded_keys
-        self.source = weights
-
-    @property
-    def weights(self) -> tuple[Any, ...]:
-        """ComfyUI's tuple: up [rows, rank], down [rank, columns], .alpha or None, and three unused places."""
-        if len(self.source) != 2:
-            return self.source
-        file, change = self.source
-        up, down = (file.read(key) for key in change.keys)
-        return (up, down, change.alpha, None, None, None)
-
-    @weights.setter
-    def weights(self, tensors: tuple[Any, ...]) -> None:
-        self.source = tensors  # as code does that copies an adapter to move it to a device
+    def as_comfyui(self, source: OnDisk) -> tuple[Any, ...]:
+        """up [rows, rank], down [rank, columns], .alpha or None, and three unused places."""
+        up, down = source.read()
+        return (up, down, source.change.alpha, None, None, None)
 
 
-class DiffOnDisk(symbols.base_class("WeightAdapterBase")):  # type: ignore[misc]
+class DiffOnDisk(ReadWhenAsked, symbols.base_class("WeightAdapterBase")):  # type: ignore[misc]
     """A whole difference, read from the file when a weight is computed: weight + strength * diff."""
 
     name = "diff"
 
-    def __init__(self, loaded_keys: set[str], weights: tuple[Any, ...]):
-        """weights: (file, change), or a tuple of one tensor."""
-        self.loaded_keys = loaded_keys
-        self.source = weights
-
-    @property
-    def weights(self) -> tuple[Tensor, ...]:
-        if len(self.source) != 2:
-            return self.source
-        file, change = self.source
-        return (file.read(change.keys[0]),)
-
-    @weights.setter
-    def weights(self, tensors: tuple[Tensor, ...]) -> None:
-        self.source = tensors
+    def as_comfyui(self, source: OnDisk) -> tuple[Any, ...]:
+        """The difference alone, in the file's shape."""
+        return source.read()
 
     def calculate_weight(
         self,
@@ -130,15 +178,13 @@ class LoraOnDisk(Feature):
         return (facts.fingerprint, facts.strength, sorted(change.parameter for change in self.parts))
 
     def attach(self, patcher: Any) -> None:
-        patcher.add_patches(
-            {
-                DIT + change.parameter: (DiffOnDisk if change.rank is None else PairOnDisk)(
-                    set(change.keys), (self.file, change)
-                )
-                for change in self.parts
-            },
-            self.facts.strength,
-        )
+        reader = Reader(self.file, self.facts.fingerprint, keep_last=_asks_again(patcher))
+        pairs, differences = {}, {}  # apart: a layer may carry both, and add_patches takes one of each name
+        for change in self.parts:
+            kind, patches = (DiffOnDisk, differences) if change.rank is None else (PairOnDisk, pairs)
+            patches[DIT + change.parameter] = kind(set(change.keys), OnDisk(reader, change))
+        for patches in (pairs, differences):
+            patcher.add_patches(patches, self.facts.strength)
         super().attach(patcher)
 
     def carry_to(self, patcher: Any) -> None:
@@ -148,6 +194,12 @@ class LoraOnDisk(Feature):
         if not any(is_bare(DIT + change.parameter) for change in self.parts):
             return Hooks()
         return Hooks(callbacks={symbols.CallbacksMP.ON_LOAD: patch_bare_parameters})
+
+
+def _asks_again(patcher: Any) -> bool:
+    """Whether ComfyUI asks several times in a row for what it patches a layer with: where its dynamic VRAM runs the model."""
+    is_dynamic = getattr(patcher, "is_dynamic", None)
+    return bool(is_dynamic and is_dynamic())
 
 
 def with_lora(model: Any, file: WeightFile, changes: Iterable[Change], facts: LoraFacts) -> Any:

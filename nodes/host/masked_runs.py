@@ -1,6 +1,6 @@
-"""Noise masks over a run in two parts: both parts paste in the same picture, noised with the same noise.
+"""Noise masks over a run in parts: all of them paste in the same picture, noised with the same noise.
 
-ComfyUI's KSamplerX0Inpaint keeps what lies outside the mask by noising the latent that a run began with (comfy/samplers.py). The second
+ComfyUI's KSamplerX0Inpaint keeps what lies outside the mask by noising the latent that a run began with (comfy/samplers.py). A later
 part of a run begins with a half-made latent and no noise, so it is given the first part's reference instead.
 """
 
@@ -18,27 +18,22 @@ from . import symbols
 
 
 class MaskReference:
-    """The latent and the noise that a masked run pastes in, taken from its first part and kept in its second."""
+    """The latent and the noise that a masked run pastes in, taken from its first part and kept in the others."""
 
     def __init__(self) -> None:
         self.latent_image: Tensor | None = None
         self.noise: Tensor | None = None
 
-    def taken_by(self, sampler: Any) -> Any:
-        """The sampler, which notes what its run is given to paste in."""
+    def used_by(self, sampler: Any, first: bool) -> Any:
+        """The sampler for a part of the run: the first notes what it is given to paste in, a later one pastes in the same."""
 
         def note(model: Any) -> None:
             self.latent_image, self.noise = model.latent_image, model.noise
 
-        return _before_sampling(sampler, note)
-
-    def kept_by(self, sampler: Any) -> Any:
-        """The sampler, whose run pastes in what the first part was given."""
-
         def give(model: Any) -> None:
             model.latent_image, model.noise = self.latent_image, self.noise
 
-        return _before_sampling(sampler, give)
+        return _before_sampling(sampler, note if first else give)
 
 
 def _before_sampling(sampler: Any, act: Callable[[Any], None]) -> Any:
@@ -46,7 +41,7 @@ def _before_sampling(sampler: Any, act: Callable[[Any], None]) -> Any:
     if type(sampler).sample is not symbols.KSAMPLER.sample:
         raise PusaError(
             f"The latent has a noise mask, and the sampler {type(sampler).__name__} does not say how it pastes in what lies outside, so "
-            "Wan2.2 MoE Switch cannot hand it to the second expert. Use a sampler of ComfyUI (KSamplerSelect), or remove the mask."
+            "it cannot be handed from one model to the next. Use a sampler of ComfyUI (KSamplerSelect), or remove the mask."
         )
     function = sampler.sampler_function
 

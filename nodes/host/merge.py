@@ -1,37 +1,29 @@
-"""A second model whose weights hold what the weight patches of a MODEL add, through ComfyUI's own maths and loader.
+"""What the weights of a MODEL are once its patches are in them, through ComfyUI's own maths, one at a time.
 
-Each weight is computed as ModelPatcher.patch_weight_to_device does it, from the original and without touching it; the second
-model is ComfyUI's own, so that its manager loads, offloads and frees it like any other.
+Each weight is computed as ModelPatcher.patch_weight_to_device does it, from the original and without touching it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import comfy.model_management
-import comfy.utils
-import psutil
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ...pusa_core.errors import PusaError
-from ...pusa_core.merged_files import size_text
 from ...pusa_core.safetensors_stream import DTYPE_NAMES
 from . import symbols
-from .features import Aspect, Feature, check_pairs, features_of, put, remember
-from .lora_patches import DIT, MERGED_PATCHES, LoraOnDisk, is_bare, patches_of_others
-from .transfer import carry_over
+from .features import Aspect, Feature, check_pairs, features_of
+from .lora_patches import LoraOnDisk, is_bare
+from .parameters import DIT, is_plain, original_parameters, pieces
 
 SCALED_FP8 = "scaled_fp8"
-"""Entry of a file that tells ComfyUI's loader of fp8 weights with a scale each; no weight of the model."""
-
-CARRIED = ("load_device", "offload_device", "force_cast_weights", "hook_mode", "forced_hooks", "hook_patches")
-"""Attributes of a ModelPatcher that carry_over leaves to its caller."""
+"""Entry of a file that tells ComfyUI's loader of fp8 weights with a scale each, until 0.3.x; no weight of the model."""
 
 MERGE_FIRST = (
     "Merge the LoRAs into the model as it was before that (bf16, fp16 or fp8), or leave this node out: "
@@ -45,40 +37,46 @@ class MergedWeights:
     def __init__(self, model: ModelPatcher):
         require_mergeable(model)
         self.model = model
-        originals = model.get_key_patches(DIT)  # also while patches are in the weights
-        self.originals: dict[str, Tensor] = {key: entries[0][0] for key, entries in originals.items()}
+        self.originals = original_parameters(model)
         for key, weight in self.originals.items():
-            require_plain(key, weight)
+            require_known(model, key, weight)
         bare = bool(model.get_callbacks(symbols.CallbacksMP.ON_LOAD, LoraOnDisk.key))
         self.patched = [key for key in model.patches if key in self.originals and (bare or not is_bare(key))]
-        self.marker = _scaled_fp8_marker(model)
         for key in self.patched:
             _require_setter(model, key)
+        self.parts = {
+            name: part
+            for key, weight in self.originals.items()
+            for name, part in pieces(key.removeprefix(DIT), weight).items()
+        }
+        """Plain tensors as a model file names them, with the originals' numbers."""
+        state = model.model.diffusion_model.state_dict()
+        self.rest = {name: value for name, value in state.items() if name not in self.parts}
+        """What a model file holds besides the parameters: how a layer is quantised."""
+        self.marker = _scaled_fp8_marker(model)
 
     @property
     def names(self) -> list[str]:
         """Names as in a model file, wide types first."""
-        originals = {key.removeprefix(DIT): weight for key, weight in self.originals.items()} | self.marker
-        return sorted(originals, key=lambda name: (-originals[name].dtype.itemsize, name))
+        entries = {**self.parts, **self.rest, **self.marker}
+        return sorted(entries, key=lambda name: (-entries[name].dtype.itemsize, name))
 
     @property
     def nbytes(self) -> int:
-        return sum(weight.nbytes for weight in self.originals.values())
+        return sum(part.nbytes for part in self.parts.values())
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        """(name, weight) in the order of `names`; those without a patch are the original's own memory."""
+        """(name, weight), wide types first; those without a patch are the original's own memory, quantised ones stay so."""
         patched = set(self.patched)
-        for name in self.names:
-            if name in self.marker:
-                yield name, self.marker[name]
-            else:
-                yield name, self._compute(DIT + name) if DIT + name in patched else self.originals[DIT + name]
+        names = [key.removeprefix(DIT) for key in self.originals]
+        for name in sorted(names, key=lambda name: (-self.parts[name].dtype.itemsize, name)):
+            yield name, self._compute(DIT + name) if DIT + name in patched else self.originals[DIT + name]
 
     def _compute(self, key: str) -> Tensor:
         """One patched weight, as ModelPatcher.patch_weight_to_device computes it, on the device it would use."""
         original, device = self.originals[key], self.model.load_device
         _, set_function, convert_function = symbols.get_key_weight(self.model.model, key)
-        weight = comfy.model_management.cast_to_device(original, device, torch.float32, copy=True)
+        weight = comfy.model_management.cast_to_device(original, device, compute_type(device), copy=True)
         if convert_function is not None:
             weight = convert_function(weight, inplace=True)
         weight = symbols.calculate_weight(self.model.patches[key], weight, key)
@@ -88,9 +86,19 @@ class MergedWeights:
                 "another model. Leave Merge LoRAs out, or take out the node that patches it."
             )
         seed = symbols.string_to_seed(key)
-        if set_function is not None:
+        if set_function is None:
+            return symbols.stochastic_rounding(weight, original.dtype, seed=seed)
+        try:
             return set_function(weight, seed=seed, return_weight=True)
-        return symbols.stochastic_rounding(weight, original.dtype, seed=seed)
+        except NotImplementedError as error:  # a form that ComfyUI reads and cannot write
+            raise PusaError(_not_mergeable(key, original)) from error
+
+
+def compute_type(device: torch.device) -> torch.dtype:
+    """The type in which ComfyUI adds LoRAs to weights: float32, or since 0.12 what suits the device."""
+    if symbols.missing(("lora_compute_dtype",)):
+        return torch.float32
+    return symbols.lora_compute_dtype(device)
 
 
 @dataclass(frozen=True)
@@ -133,13 +141,19 @@ def require_mergeable(model: ModelPatcher) -> None:
         )
 
 
-def require_plain(key: str, weight: Tensor) -> None:
-    """Refuse a weight that is more than its numbers, such as a quantised tensor."""
-    if type(weight) not in (Tensor, torch.nn.Parameter) or weight.dtype not in DTYPE_NAMES:
-        kind = f"{type(weight).__name__}, {str(weight.dtype).removeprefix('torch.')}"
-        raise PusaError(
-            f"{key.removeprefix(DIT)} is kept in quantised form ({kind}), which a LoRA cannot be merged into. {MERGE_FIRST}"
-        )
+def require_known(model: ModelPatcher, key: str, weight: Tensor) -> None:
+    """Refuse a weight that is more than its numbers, unless its layer says how to get at them and how to keep others."""
+    if not is_plain(weight):
+        _, set_function, convert_function = symbols.get_key_weight(model.model, key)
+        if set_function is None or convert_function is None or not hasattr(weight, "state_dict"):
+            raise PusaError(_not_mergeable(key, weight))
+    if any(part.dtype not in DTYPE_NAMES for part in pieces(key, weight).values()):
+        raise PusaError(_not_mergeable(key, weight))
+
+
+def _not_mergeable(key: str, weight: Tensor) -> str:
+    kind = f"{type(weight).__name__}, {str(weight.dtype).removeprefix('torch.')}"
+    return f"{key.removeprefix(DIT)} is kept in quantised form ({kind}), which a LoRA cannot be merged into. {MERGE_FIRST}"
 
 
 def _require_setter(model: ModelPatcher, key: str) -> None:
@@ -152,127 +166,16 @@ def _require_setter(model: ModelPatcher, key: str) -> None:
         )
 
 
-def merge_in_memory(weights: MergedWeights, progress: Callable[[], None]) -> ModelPatcher:
-    """The merged MODEL. Memory grows by one model and, while it runs, one layer; progress: called after each weight."""
-    require_memory(weights)
-    base = weights.model.model
-    # the shapes alone, each without memory of its own: ComfyUI's loader builds the model, then each weight takes its place
-    shapes = {
-        name: torch.zeros((), dtype=weight.dtype).expand(weight.shape)
-        for name, weight in ((key.removeprefix(DIT), weight) for key, weight in weights.originals.items())
-    }
-    merged = symbols.load_diffusion_model_state_dict({**shapes, **weights.marker}, _loader_options(base))
-    require_same(weights, merged)
-    for name, weight in _computed(weights, progress):
-        if name not in weights.marker:
-            own = weight.to(merged.offload_device, copy=True)
-            comfy.utils.set_attr_param(merged.model, DIT + name, own)
-    return _finished(weights, merged)
-
-
-def merge_from_file(weights: MergedWeights, path: Path) -> ModelPatcher:
-    """The merged MODEL from a file that holds `weights`."""
-    require_memory(weights, path)
-    merged = symbols.load_diffusion_model(str(path), _loader_options(weights.model.model))
-    require_same(weights, merged)
-    return _finished(weights, merged)
-
-
-def for_a_file(weights: MergedWeights, progress: Callable[[], None]) -> Iterator[tuple[str, Tensor]]:
-    """(name, weight on the CPU), each as it is computed."""
-    for name, weight in _computed(weights, progress):
-        yield name, weight.detach().to("cpu")
-
-
-def require_memory(weights: MergedWeights, path: Path | None = None) -> None:
-    """Refuse a second model that neither memory nor swap has room for; path: where it lies in a file already."""
-    if weights.model.offload_device.type != "cpu":
-        return
-    free = psutil.virtual_memory().available + psutil.swap_memory().free
-    if weights.nbytes < free:
-        return
-    remedy = (
-        "Set keep to in a file: it is written with little memory, and you can then load it without the base model."
-        if path is None
-        else f"It lies in {path}: load it with Load Diffusion Model, without the base model, its LoRA loaders and this node."
-    )
-    raise PusaError(
-        f"The merged model takes {size_text(weights.nbytes)} of memory beside the base model, and {size_text(free)} are free. {remedy}"
-    )
-
-
-def require_same(weights: MergedWeights, merged: ModelPatcher | None) -> None:
-    """Refuse to go on if ComfyUI's loader took the weights for another kind of model than the one they come from."""
-    wanted = {
-        key.removeprefix(DIT): (weight.shape, weight.dtype) for key, weight in weights.originals.items()
-    }
-    base = weights.model.model
-    if merged is None or type(merged.model) is not type(base) or merged.model.model_type != base.model_type:
-        found = "no model" if merged is None else type(merged.model).__name__
-    elif wanted != {
-        name: (weight.shape, weight.dtype)
-        for name, weight in merged.model.diffusion_model.state_dict().items()
-    }:
-        found = f"{type(merged.model).__name__} with other weights"
-    else:
-        return
-    raise PusaError(
-        f"ComfyUI's loader makes {found} of this model's weights ({type(base).__name__}), so they cannot be merged into a "
-        "model of their own. Leave Merge LoRAs out: ComfyUI then applies the LoRAs while it samples."
-    )
-
-
-def _computed(weights: MergedWeights, progress: Callable[[], None]) -> Iterator[tuple[str, Tensor]]:
-    """The weights, with room made on the device and a look at the interrupt before each."""
-    device = weights.model.load_device
-    if device.type != "cpu":
-        largest = max(weight.numel() for weight in weights.originals.values())
-        comfy.model_management.free_memory(4 * torch.float32.itemsize * largest, device)
-    for name, weight in weights:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        yield name, weight
-        progress()
-
-
-def _finished(weights: MergedWeights, merged: ModelPatcher) -> ModelPatcher:
-    """`merged` with all that the given MODEL had besides the patches that are in the weights now."""
-    rest = weights.model.clone()
-    others = patches_of_others(rest)
-    for key in weights.patched:
-        del rest.patches[key]
-    for name in CARRIED:
-        setattr(merged, name, getattr(rest, name))
-    carry_over(merged.clone(), rest, merged, same_weights=True)
-    features = features_of(rest)
-    for feature in features:
-        if not isinstance(feature, LoraOnDisk):
-            put(merged, feature, feature.attach)
-    remember(merged, (*features, MergedLoras()))
-    for name, functions in rest.weight_wrapper_patches.items():
-        for function in functions:
-            merged.add_weight_wrapper(name, function)
-    for key, models in rest.additional_models.items():
-        merged.set_additional_models(key, models)
-    for key, attachment in rest.attachments.items():
-        merged.set_attachments(key, attachment)
-    merged.set_attachments(MERGED_PATCHES, others)
-    return merged
-
-
-def _loader_options(base: Any) -> dict[str, Any]:
-    """What ComfyUI's loader must be told to keep the base model's types."""
-    options = {"dtype": base.get_dtype()}
-    if base.model_config.optimizations.get("fp8") and getattr(base.model_config, SCALED_FP8, None) is None:
-        options["fp8_optimizations"] = True
-    return options
+def marker_type(model: ModelPatcher) -> torch.dtype | None:
+    """The type of fp8 weights with a scale each, where ComfyUI's model config knows of them (it warns where it does not)."""
+    config = model.model.model_config
+    return getattr(config, SCALED_FP8, None) if hasattr(type(config), SCALED_FP8) else None
 
 
 def _scaled_fp8_marker(model: ModelPatcher) -> dict[str, Tensor]:
     """The entry that makes ComfyUI's loader keep a scale for each weight; two elements: no fp8 products (sd.py)."""
-    config = model.model.model_config
-    kept = getattr(config, SCALED_FP8, None)
-    return (
-        {}
-        if kept is None
-        else {SCALED_FP8: torch.zeros(0 if config.optimizations.get("fp8") else 2, dtype=kept)}
-    )
+    kept = marker_type(model)
+    if kept is None:
+        return {}
+    fast = model.model.model_config.optimizations.get("fp8")
+    return {SCALED_FP8: torch.zeros(0 if fast else 2, dtype=kept)}

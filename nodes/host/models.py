@@ -1,4 +1,4 @@
-"""Which models this pack works on: the check of a MODEL, and of the latent that goes with it."""
+"""Which models this pack works on: the base of a MODEL, of a VAE, and of the latent that goes with them."""
 
 from __future__ import annotations
 
@@ -7,59 +7,77 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...pusa_core.bases import BASES, WAN, Base, base_of_channels, known_bases
 from ...pusa_core.conditions import check_video_samples, frame_multipliers
 from ...pusa_core.errors import PusaError
 from . import symbols
-
-WAN_CHANNELS = 16
-"""Channels of the latents of Wan2.1 and Wan2.2 14B."""
+from .bases import HOSTS, HostBase
 
 
-def require_wan_t2v(model: Any) -> None:
-    """Refuse every model but a Wan 14B/1.3B text-to-video one (ComfyUI's WAN21 class with 16 channels in and out)."""
-    base = model.model
-    kind = type(base).__name__
-    advice = "Load a Wan2.1 or Wan2.2 14B text-to-video model (Load Diffusion Model); Pusa's LoRA gives it the other tasks."
-    if not isinstance(base, symbols.WAN21):
-        raise PusaError(f"This is not a Wan model but {kind}. {advice}")
-    if type(base) is not symbols.WAN21:
-        reason = {
-            "WAN22": "Wan2.2 5B, which has another latent space",
-            "WAN21_Vace": "a VACE model, which has conditions of its own",
-        }
+def require_base(model: Any) -> HostBase:
+    """The base of a MODEL; refuses one that is of no base, or a variant with inputs of its own."""
+    usable = [host for host in HOSTS if not symbols.missing(host.needs)]
+    for host in usable:
+        if host.is_this(model.model):
+            return host
+    reason = next(filter(None, (host.refusal(model.model) for host in usable)), None)
+    reason = reason or f"This is not a Wan model but {type(model.model).__name__}."
+    others = "; ".join(base.models for base in BASES if base is not WAN)
+    raise PusaError(
+        f"{reason} Load a Wan2.1 or Wan2.2 14B text-to-video model (Load Diffusion Model); Pusa's LoRA gives it the other tasks. "
+        f"Pusa also works on: {WAN.models}; {others}."
+    )
+
+
+def base_of(model: Any) -> Base:
+    """The base of a MODEL, see require_base."""
+    return require_base(model).base
+
+
+def require_wan_forward(model: Any, what: str) -> HostBase:
+    """The base of a MODEL, for a feature that works inside ComfyUI's WanModel; what: its name."""
+    host = require_base(model)
+    if not host.has_wan_forward:
+        able = ", ".join(one.base.title for one in HOSTS if one.has_wan_forward)
         raise PusaError(
-            f"This is {reason.get(kind, f'a Wan variant ({kind}) with inputs of its own')}. {advice}"
+            f"{what} works inside Wan's forward, which {host.base.title} does not have. Take it out, or use one of: {able}."
         )
-    channels = base.diffusion_model.patch_embedding.weight.shape[1]
-    wanted = base.latent_format.latent_channels
-    if channels != wanted or getattr(base.diffusion_model, "model_type", "t2v") != "t2v":
-        raise PusaError(
-            f"This is an image-to-video or control model: it takes {channels} channels, a text-to-video model {wanted}. {advice}"
-        )
+    return host
 
 
 def latent_multipliers(model: Any, latent: dict[str, Any]) -> Tensor:
-    """The LATENT's noise multipliers [F] float32, checked against its samples and the model's channels."""
-    require_wan_t2v(model)
+    """The LATENT's noise multipliers [F] float32, checked against its samples and the model's base."""
+    base = base_of(model)
     samples = latent["samples"]
-    check_video_samples(samples, model.get_model_object("latent_format").latent_channels)
+    check_video_samples(samples, base)
     return frame_multipliers(latent.get("noise_multipliers"), samples.shape[2])
 
 
-def check_wan_vae(vae: Any) -> None:
-    """Refuse a missing VAE and one that does not make 16-channel video latents."""
+def base_of_vae(vae: Any) -> Base:
+    """The base that a VAE makes latents for; refuses a missing VAE and one that is of no base."""
     if vae is None:
         raise PusaError(
-            "No VAE came in. Check the file of the checkpoint or Load VAE node: wan_2.1_vae.safetensors is needed."
+            f"No VAE came in. Check the file of the checkpoint or Load VAE node: {WAN.vae_file} is needed for Wan2.1 and Wan2.2 14B. "
+            f"{known_bases()}"
         )
-    channels = getattr(vae, "latent_channels", WAN_CHANNELS)
-    if channels != WAN_CHANNELS or getattr(vae, "latent_dim", 3) != 3:
+    channels = getattr(vae, "latent_channels", WAN.channels)
+    if getattr(vae, "latent_dim", 3) != 3:
         raise PusaError(
-            f"This VAE makes latents of {channels} channels, Wan2.1 and Wan2.2 14B need wan_2.1_vae.safetensors "
-            f"({WAN_CHANNELS} channels, video). The Wan2.2 VAE belongs to the 5B model only."
+            f"This VAE makes latents of {channels} channels for pictures, not for videos. {WAN.title} needs {WAN.vae_file}. {known_bases()}"
+        )
+    return base_of_channels(channels)
+
+
+def check_vae(vae: Any, base: Base) -> None:
+    """Refuse a VAE that does not belong to the base."""
+    other = base_of_vae(vae)
+    if other is not base:
+        raise PusaError(
+            f"This VAE makes latents of {other.channels} channels, which belong to {other.title}. {base.title} needs {base.vae_file} "
+            f"({base.channels} channels)."
         )
 
 
-def empty_latent(width: int, height: int, latent_frames: int) -> Tensor:
-    """A latent [1, 16, F, h, w] of a video of width x height pixels, with nothing in it."""
-    return torch.zeros(1, WAN_CHANNELS, latent_frames, height // 8, width // 8)
+def empty_latent(base: Base, width: int, height: int, latent_frames: int) -> Tensor:
+    """A latent [1, C, F, h, w] of a video of width x height pixels, with nothing in it."""
+    return torch.zeros(1, base.channels, latent_frames, *base.latent_size(width, height))

@@ -11,7 +11,7 @@ from ...pusa_core.errors import PusaError
 from ...pusa_core.loop import rolled_back, rolled_order, step_of
 from . import symbols
 from .features import Aspect, Feature, Hooks, apply
-from .models import require_wan_t2v
+from .models import require_wan_forward
 
 
 class RolledLatents:
@@ -67,7 +67,7 @@ class LoopRoll(Feature):
         return self.roll_per_step
 
     def check(self, patcher: Any) -> None:
-        require_wan_t2v(patcher)
+        require_wan_forward(patcher, self.name)
 
     def hooks(self, patcher: Any) -> Hooks:
         return Hooks(wrappers={symbols.WrappersMP.DIFFUSION_MODEL: RolledLatents(self.roll_per_step)})

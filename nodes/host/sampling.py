@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ...pusa_core.errors import PusaError
-from ...pusa_core.schedule import flow_sigmas
+from ...pusa_core.schedule import OF_THE_BASE, sigmas_of
 from . import symbols
-from .models import latent_multipliers
+from .models import base_of, latent_multipliers
 from .progress import step_callback
 from .samplers import build_sampler
 from .timesteps import vectorize_timesteps
@@ -35,11 +35,13 @@ class SamplingRequest:
     sampler_name: str = "euler"
     denoise: float = 1.0
     sigmas: Tensor | None = None  # [S+1], 1 to 0
+    schedule_name: str = OF_THE_BASE
 
     def schedule(self) -> Tensor:
         """The noise levels [S+1] of the run, checked."""
         if self.sigmas is None:
-            return flow_sigmas(self.steps, self.shift, self.denoise)
+            base = base_of(self.model)
+            return sigmas_of(self.schedule_name, base, self.steps, self.shift, self.denoise)
         check_sigmas(self.sigmas)
         return self.sigmas
 

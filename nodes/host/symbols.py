@@ -16,10 +16,14 @@ from ...pusa_core.errors import PusaError
 PLACES: dict[str, tuple[str, ...]] = {
     # model classes
     "WAN21": ("comfy.model_base:WAN21",),
+    "WAN22": ("comfy.model_base:WAN22",),
+    "MochiLatents": ("comfy.latent_formats:Mochi",),
+    "GenmoMochi": ("comfy.model_base:GenmoMochi",),
     "WanModel": ("comfy.ldm.wan.model:WanModel",),
     "WanAttentionBlock": ("comfy.ldm.wan.model:WanAttentionBlock",),
     "WanSelfAttention": ("comfy.ldm.wan.model:WanSelfAttention",),
     "modulate": ("comfy.ldm.wan.model:modulate",),  # 0.38 and later
+    "rms_norm": ("comfy.ldm.common_dit:rms_norm",),
     "apply_rope1": ("comfy.ldm.wan.model:apply_rope1",),
     "optimized_attention": ("comfy.ldm.wan.model:optimized_attention",),
     "attention_pytorch": ("comfy.ldm.modules.attention:attention_pytorch",),
@@ -48,6 +52,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "WeightAdapterBase": ("comfy.weight_adapter:WeightAdapterBase", "comfy.weight_adapter.base:WeightAdapterBase"),
     "calculate_weight": ("comfy.lora:calculate_weight",),
     "stochastic_rounding": ("comfy.float:stochastic_rounding",),
+    "lora_compute_dtype": ("comfy.model_management:lora_compute_dtype",),
     "string_to_seed": ("comfy.utils:string_to_seed", "comfy.model_patcher:string_to_seed"),
     "load_diffusion_model": ("comfy.sd:load_diffusion_model",),
     "load_diffusion_model_state_dict": ("comfy.sd:load_diffusion_model_state_dict",),

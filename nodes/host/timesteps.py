@@ -2,7 +2,7 @@
 
 The scalar that ComfyUI's samplers, context windows and caches expect stays outside; the frames' own levels are inside:
   * object patch `model_sampling`: noise goes in and comes out by sigma * m_f;
-  * object patch `process_timestep`: the DiT gets 1000 * sigma * m_f for every latent frame;
+  * object patch `process_timestep`: the DiT gets the timestep of sigma * m_f for every latent frame, in the layout of its base;
   * APPLY_MODEL wrapper: denoised_f = x_f - m_f * sigma * velocity_f, and the interrupt check;
   * OUTER_SAMPLE wrapper: refusals, the preview of a free frame, frames with m = 0 given back to the last bit.
 """
@@ -23,9 +23,10 @@ from ...pusa_core.errors import PusaError
 from ...pusa_core.samplers import add_noise, remove_noise_share
 from ...pusa_core.schedule import frame_sigmas, over_frames
 from . import symbols
-from .features import Aspect, Feature, Hooks, apply, feature_of, is_ours
-from .forward import TOKENS_PER_FRAME, by_frame_forward, forward_patches, tokens_per_frame
-from .models import require_wan_t2v
+from .bases import PATCHES, HostBase
+from .features import Aspect, Feature, Hooks, apply, feature_of
+from .forward import TOKENS_PER_FRAME, tokens_per_frame
+from .models import require_base
 from .samplers import check_sampler, runs_one_callback_per_step
 from .step_caches import measure_moving_frames
 from .windows import frames_of_call
@@ -62,7 +63,7 @@ class FrameMultipliers:
 
 
 class FlowModelSampling(symbols.base_class("ModelSamplingDiscreteFlow"), symbols.base_class("CONST")):  # type: ignore[misc]
-    """Wan's flow matching with a shift, as ModelSamplingSD3 sets it."""
+    """Flow matching with a shift, as ModelSamplingSD3 sets it."""
 
     def __init__(self, model_config: Any, shift: float):
         super().__init__(model_config)
@@ -94,23 +95,19 @@ class PerFrameModelSampling(FlowModelSampling):
 
 
 class PerFrameTimestep:
-    """Stands in for BaseModel.process_timestep: [B] -> [B, F], which WanModel spreads over each frame's tokens.
+    """Stands in for BaseModel.process_timestep: [B] -> [B, F] in the layout of the base, which the DiT spreads over tokens.
 
     An object patch, since it runs outside the compiled region of TorchCompileModel (a DIFFUSION_MODEL wrapper would not).
     """
 
-    def __init__(self, multipliers: FrameMultipliers):
+    def __init__(self, multipliers: FrameMultipliers, host: HostBase):
         self.multipliers = multipliers
+        self.host = host
 
     def __call__(self, timestep: Tensor, x: Tensor, **conds: Any) -> Tensor:
-        for extra in ("time_dim_concat", "reference_latent"):
-            if conds.get(extra) is not None:
-                raise PusaError(
-                    f"The conditioning carries {extra}, which adds tokens that belong to no latent frame. Pusa cannot give them "
-                    "a timestep: take that node out; pictures go in through Condition Frame Injector."
-                )
-        # a timestep is 1000 sigmas, and a frame's is 1000 of its own
-        return frame_sigmas(timestep, self.multipliers.like(x, _frames.get()))
+        # a timestep is so many sigmas, and a frame's is as many of its own
+        by_frame = frame_sigmas(timestep, self.multipliers.like(x, _frames.get()))
+        return self.host.timesteps(by_frame, x, conds)
 
 
 class PerFrameDenoised:
@@ -211,24 +208,24 @@ class VectorizedTimesteps(Feature):
     key = "pusa_timesteps"
     changes = frozenset({Aspect.SAMPLING, Aspect.FORWARD})
     needs = ("ModelSamplingDiscreteFlow", "CONST", "WrappersMP", "KSAMPLER")
-    patches = (FlowModelSampling, PerFrameModelSampling, PerFrameTimestep, by_frame_forward)
+    patches = (FlowModelSampling, PerFrameModelSampling, PerFrameTimestep, *PATCHES)
 
     def settings(self) -> Any:
         return {"noise_multipliers": self.noise_multipliers, "shift": self.shift}
 
     def check(self, patcher: Any) -> None:
-        require_wan_t2v(patcher)
+        require_base(patcher)
 
     def hooks(self, patcher: Any) -> Hooks:
         config = patcher.model.model_config
         if bool((self.noise_multipliers == 1).all()):
             return Hooks({"model_sampling": FlowModelSampling(config, self.shift)})
-        multipliers = FrameMultipliers(self.noise_multipliers)
+        multipliers, host = FrameMultipliers(self.noise_multipliers), require_base(patcher)
         return Hooks(
             {
                 "model_sampling": PerFrameModelSampling(config, multipliers, self.shift),
-                "process_timestep": PerFrameTimestep(multipliers),
-                **forward_patches(patcher),
+                "process_timestep": PerFrameTimestep(multipliers, host),
+                **host.forward_patches(patcher),
             },
             {
                 symbols.WrappersMP.APPLY_MODEL: PerFrameDenoised(multipliers),
@@ -248,16 +245,3 @@ def multipliers_of(model: Any) -> Tensor | None:
     if feature is None or bool((feature.noise_multipliers == 1).all()):
         return None
     return feature.noise_multipliers
-
-
-def overridden_sampling(model: Any) -> str | None:
-    """What to say of a sampling patch in front of Pusa's, which replaces it; None where there is none."""
-    theirs = model.object_patches.get("model_sampling")
-    if theirs is None or is_ours(theirs):
-        return None
-    shift = getattr(theirs, "shift", None)
-    of_shift = "" if shift is None else f" (shift {shift:g})"
-    return (
-        f"A node before this one sets the model's sampling{of_shift}, as ModelSamplingSD3 does. It has no effect here: "
-        "Pusa's own shift counts. Remove that node, and set shift on the Pusa node."
-    )

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import comfy.cli_args
+from comfy_api.latest import ui
 from torch import Tensor
 
-from ...pusa_core.clip_files import clip_of_file
+from ...pusa_core.clips.reading import clip_of_file
+from ...pusa_core.clips.sound import mono_or_stereo
+from ...pusa_core.clips.time_stamps import Audio, Clip, check_rate, clip_of_pictures
 from ...pusa_core.errors import PusaError
-from ...pusa_core.images import check_images
-from ...pusa_core.sound import mono_or_stereo
-from ...pusa_core.time_stamps import Audio, Clip, check_rate, clip_of_pictures
+from ...pusa_core.images import as_pictures
 from . import symbols
+from .tagged_video import TaggedVideo
 
 
 def video_metadata(hidden: Any) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def video_of_file(path: Path) -> Any:
 def video_of_frames(images: Tensor, audio: Audio | None, rate: Fraction) -> Any:
     """A VIDEO of pictures [N, H, W, 3], 0 to 1, with its sound."""
     parts = symbols.VideoComponents(images=images, audio=comfy_audio(audio), frame_rate=rate)
-    return symbols.VideoFromComponents(parts)
+    return TaggedVideo(parts)
 
 
 def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:
@@ -50,8 +52,7 @@ def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:
     if video is None:
         raise PusaError(f"No clip came in for {name}. Connect a VIDEO (Load Video) or an IMAGE batch.")
     if isinstance(video, Tensor):
-        check_images(video)
-        return clip_of_pictures(video[..., :3], check_rate(frame_rate, "frame_rate"), name=name)
+        return clip_of_pictures(as_pictures(video), check_rate(frame_rate, "frame_rate"), name=name)
     if isinstance(video, symbols.VideoFromFile):
         source = video.get_stream_source()
         clip = clip_of_file(source, f"{name} {Path(source).name!r}" if isinstance(source, str) else name)
@@ -59,10 +60,15 @@ def clip_of(video: Any, frame_rate: float, name: str = "the clip") -> Clip:
             return clip
     parts = video.get_components()
     audio = parts.audio and mono_or_stereo(parts.audio["waveform"], int(parts.audio["sample_rate"]))
-    check_images(parts.images)
     return clip_of_pictures(
-        parts.images[..., :3], check_rate(Fraction(parts.frame_rate), "the frame rate"), audio, name
+        as_pictures(parts.images), check_rate(Fraction(parts.frame_rate), "the frame rate"), audio, name
     )
+
+
+def said_of(*clips: Clip | None) -> Any:
+    """What the node says about the clips it has read: what is not as it should be, each once; an empty text where all is."""
+    sentences = [sentence for clip in clips if clip for sentence in clip.notes.sentences]
+    return ui.PreviewText("\n".join(dict.fromkeys(sentences)))
 
 
 def comfy_audio(audio: Audio | None) -> dict[str, Any] | None:
@@ -74,5 +80,5 @@ def _trimmed(video: Any) -> bool:
     """Whether a VIDEO shows only part of its file (newer versions of ComfyUI can trim without a new file)."""
     try:
         return symbols.VideoFromFile(video.get_stream_source()).get_duration() - video.get_duration() > 1e-3
-    except ValueError:  # a stream that does not tell how long it is cannot have been trimmed by time
-        return False
+    except (ValueError, AttributeError, OSError):
+        return False  # ComfyUI cannot tell how long the whole file is (av's errors are among these)

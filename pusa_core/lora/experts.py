@@ -13,8 +13,16 @@ PUSA, LIGHTX2V = "Pusa", "LightX2V"
 
 SPOKEN = {WAN21: "Wan2.1", HIGH_NOISE: "high-noise", LOW_NOISE: "low-noise"}
 
-_NOT_NOISE = r"(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def|motion|v?ram|dynamic)(?![a-z]))"
-"""After "high" or "low": the rest of another word, or a word that makes it speak of something else."""
+_NOT_NOISE = (
+    r"(?![a-z]|[ _.-]?(?:res(?:olution)?|quality|details?|fps|def(?:inition)?|motion|v?ram|mem(?:ory)?|dynamic|ranks?|dims?|alpha|lr|cfg"
+    r"|steps?|strength|weight|scale|contrast|light(?:ing)?|key|angle|shot|speed|poly|budget|bit(?:rate)?|precision|fidelity|freq(?:uency)?"
+    r"|saturation|exposure|heels?|school|fashion|fantasy|pass)(?![a-z]))"
+)
+"""After "high" or "low": the rest of another word, or a word that makes it speak of something else (low_rank64, high-angle)."""
+WHOLE_TERMS = {
+    "high_noise": re.compile(r"high[ _.-]?noise", re.IGNORECASE),
+    "low_noise": re.compile(r"low[ _.-]?noise", re.IGNORECASE),
+}
 
 NAME_PATTERNS = (
     (HIGH_NOISE, re.compile(rf"(?<![a-z])high(?:[ _.-]?noise|{_NOT_NOISE})", re.IGNORECASE)),
@@ -22,8 +30,7 @@ NAME_PATTERNS = (
 )
 METADATA_PATTERNS = (
     # prose may say "high quality": only the whole term counts
-    (HIGH_NOISE, re.compile(r"high[ _.-]?noise", re.IGNORECASE)),
-    (LOW_NOISE, re.compile(r"low[ _.-]?noise", re.IGNORECASE)),
+    *WHOLE_TERMS.items(),
 )
 WAN22_PATTERN = re.compile(r"wan[ _.-]?2[ _.-]?2", re.IGNORECASE)
 WAN21_PATTERN = re.compile(r"wan[ _.-]?2[ _.-]?1|(?<![a-z])pusa[ _-]?v1(?:\.[a-z]+)?$", re.IGNORECASE)
@@ -157,8 +164,8 @@ def _unique(facts: Iterable[LoraFacts]) -> list[LoraFacts]:
 
 def _expert_in(text: str, patterns: Iterable[tuple[str, re.Pattern[str]]]) -> str | None:
     found = [expert for expert, pattern in patterns if pattern.search(text)]
-    if len(found) == 1:
+    says_wan21 = bool(WAN21_PATTERN.search(text)) and not WAN22_PATTERN.search(text)
+    if len(found) == 1 and not (says_wan21 and not WHOLE_TERMS[found[0]].search(text)):
         return found[0]
-    if not found and WAN21_PATTERN.search(text) and not WAN22_PATTERN.search(text):
-        return WAN21
-    return None
+    # Wan2.1 has no experts: in its files' names a lone "low" speaks of something else
+    return WAN21 if says_wan21 and len(found) < 2 else None

@@ -23,20 +23,43 @@ WIDTHS = {1536: "1.3B", 2048: "1.3B with VACE", 3072: "5B", 5120: "14B"}
 OTHER_MODELS = (
     # (sign in the keys, what the file is); the first that occurs is named
     (
-        re.compile(r"hada_|lokr_|oft_|boft_|dora_scale|lora_mid|glora"),
-        "it is a LoHa, LoKr, OFT or DoRA file, which ComfyUI's own Load LoRA node reads",
+        re.compile(r"lora_magnitude_vector"),
+        "it is a DoRA file in PEFT's layout, which neither this node nor ComfyUI reads: have its trainer export a plain LoRA, or merge it",
+    ),
+    *(
+        (
+            re.compile(sign),
+            f"it is {kind}, which ComfyUI's own Load LoRA node reads: use that in place of this one, with the same strength",
+        )
+        for sign, kind in (
+            (r"hada_w[12]", "a LoHa file"),
+            (r"lokr_w[12]", "a LoKr file"),
+            (r"boft_|oft_(?:blocks|diag)|\.oft_", "an OFT file"),
+            (r"dora_scale", "a DoRA file"),
+            (r"lora_mid", "a LoCon file with a core matrix (Tucker)"),
+            (r"glora|\.[ab][12]\.weight", "a GLoRA file"),
+            (r"\.[wb]_norm\b", "a LyCORIS file"),
+        )
+    ),
+    (
+        re.compile(r"on_input|ia3_l|\.ia3"),
+        "it is an IA3 file, which no loader of ComfyUI reads: train or export a LoRA",
     ),
     (
         re.compile(r"lora_te\d?_|text_encoder|text_model|\bt5\b|umt5"),
         "it also changes a text encoder, so it was made for another kind of model",
     ),
     (
+        re.compile(r"individual_token_refiner|txt_in|double_blocks[._]\d+[._](?:img|txt)_attn_qkv"),
+        "it is a LoRA for HunyuanVideo, load it on that model with ComfyUI's own Load LoRA node",
+    ),
+    (
         re.compile(r"double_blocks|single_blocks|single_transformer_blocks"),
-        "it is a Flux or HunyuanVideo LoRA",
+        "it is a Flux or HunyuanVideo LoRA, load it on that model with ComfyUI's own Load LoRA node",
     ),
     (
         re.compile(r"down_blocks|up_blocks|mid_block|input_blocks|output_blocks"),
-        "it is a Stable Diffusion LoRA",
+        "it is a Stable Diffusion LoRA, which no Wan model can use",
     ),
     (
         re.compile(r"transformer_blocks|joint_blocks"),
@@ -44,6 +67,11 @@ OTHER_MODELS = (
     ),
     (re.compile(r"layers[._]\d+[._](?:attention|feed_forward|adaLN)"), "it is a LoRA for Lumina or Z-Image"),
     (re.compile(r"attn\.(?:qkv_x|qkv_y|proj_x|proj_y)|mlp_x|mlp_y"), "it is a LoRA for Mochi (Pusa V0.5)"),
+    (
+        re.compile(r"control_adapter|control_layer|ref_conv"),
+        "it is for a Wan Fun or control variant, not for plain text-to-video",
+    ),
+    (re.compile(r"ip_adapter|image_proj|to_k_ip"), "it is an IP-Adapter, not a LoRA"),
     (re.compile(r"vace"), "it is a LoRA for the VACE variant of Wan"),
     (
         re.compile(r"audio|face_adapter|face_encoder|motion_encoder|pose_patch"),

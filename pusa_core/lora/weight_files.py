@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import pickle
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,7 +38,34 @@ SAFETENSORS_DTYPES = {
     "F8_E5M2": torch.float8_e5m2,
 }
 
+INTEGERS = {
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool
+}  # fmt: skip
+"""What an .alpha may be stored in besides."""
+
 FINGERPRINT_BYTES = 2**18
+
+LEGACY_PICKLE = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""How a .pt of PyTorch before 1.6 begins: torch.serialization.MAGIC_NUMBER, pickled."""
+
+MAX_LEGACY_BYTES = 2**30
+"""Such a file cannot be mapped: it lies in memory as a whole while a model uses it."""
+
+REMEMBERED = 64
+"""Files of which is known that all numbers are finite; the names of their keys are kept."""
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """Size in bytes and modification time in nanoseconds: differs when the file was replaced."""
+
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: str) -> FileStamp:
+        status = os.stat(path)
+        return cls(status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -57,6 +87,9 @@ class WeightFile(Protocol):
     def path(self) -> str: ...
 
     @property
+    def stamp(self) -> FileStamp: ...
+
+    @property
     def metadata(self) -> Mapping[str, str]: ...
 
     @property
@@ -68,40 +101,43 @@ class WeightFile(Protocol):
 
 
 @dataclass(frozen=True)
-class FileStamp:
-    """Size in bytes and modification time in nanoseconds: differs when the file was replaced."""
-
-    size: int
-    modified: int
-
-    @classmethod
-    def of(cls, path: str) -> FileStamp:
-        status = os.stat(path)
-        return cls(status.st_size, status.st_mtime_ns)
-
-
-@dataclass(frozen=True)
 class SafetensorsFile:
-    """A .safetensors file. Every read maps the file, takes one tensor and lets go: nothing stays in memory."""
+    """A .safetensors file whose table of contents was read once. Every read takes one tensor's bytes and closes the file."""
 
     path: str
     stamp: FileStamp
     metadata: Mapping[str, str] = field(repr=False)
     tensors: Mapping[str, TensorInfo] = field(repr=False)
+    places: Mapping[str, tuple[str, int, int]] = field(
+        repr=False
+    )  # the format's name of the type, first byte, end
 
     def read(self, key: str) -> Tensor:
-        """The tensor under `key`; its memory map lives as long as the tensor does."""
+        """The tensor under `key`, in memory of its own."""
         require_unchanged(self.path, self.stamp)
-        with safe_open(self.path, framework="pt", device="cpu") as file:
-            tensor: Tensor = file.get_tensor(key)
-        return tensor
+        kind, start, end = self.places[key]
+        dtype = SAFETENSORS_DTYPES.get(kind) or INTEGERS.get(kind)
+        if dtype is None:
+            raise PusaError(
+                f"{_name(self)} stores {shorten(key)} as {kind}, which no LoRA does. Use a file in bf16 or fp16."
+            )
+        data = torch.empty(end - start, dtype=torch.uint8)
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(start)
+            if _fill(file, data.numpy().data) < end - start:
+                raise PusaError(changed_text(self.path))
+        return data.view(dtype).reshape(self.tensors[key].shape)
 
 
 @dataclass(frozen=True)
 class TorchFile:
-    """A .pt file, memory-mapped. The map stays open; its pages belong to the file and the system may drop them."""
+    """A .pt file, memory-mapped. The map stays open; its pages belong to the file and the system may drop them.
+
+    One of a PyTorch before 1.6 lies in memory instead.
+    """
 
     path: str
+    stamp: FileStamp
     weights: Mapping[str, Tensor] = field(repr=False)
 
     @property
@@ -139,26 +175,45 @@ def open_weights(path: str) -> WeightFile:
 def require_unchanged(path: str, stamp: FileStamp) -> None:
     """Refuse to go on with a file that was removed or replaced since it was opened."""
     if not os.path.isfile(path) or FileStamp.of(path) != stamp:
-        raise PusaError(
-            f"{Path(path).name} was changed or removed while a model that uses it was in memory. "
-            "Queue the workflow again, so that the LoRA is loaded anew."
-        )
+        raise PusaError(changed_text(path))
+
+
+def changed_text(path: str) -> str:
+    """What to say of a file that is no longer what it was."""
+    return (
+        f"{Path(path).name} was changed or removed while a model that uses it was in memory. "
+        "Queue the workflow again, so that the LoRA is loaded anew."
+    )
 
 
 def require_finite(file: WeightFile, keys: Iterable[str]) -> None:
-    """Read the tensors under `keys` once, one at a time, and refuse NaN and infinity."""
-    for key in keys:
-        tensor = file.read(key)
-        if tensor.numel() == 0:
-            raise PusaError(f"{_name(file)} is damaged: {shorten(key)} is empty. Download the file again.")
-        if tensor.dtype.itemsize == 1:
-            tensor = tensor.to(torch.float32)  # float8 has no reductions
-        low, high = torch.aminmax(tensor)  # both are NaN when any value is
-        if not (torch.isfinite(low) and torch.isfinite(high)):
-            raise PusaError(
-                f"{_name(file)} is damaged: {shorten(key)} holds values that are not numbers (NaN or infinity). "
-                "Nothing was applied. Download the file again, or ask its author for another."
-            )
+    """Read the tensors under `keys` once, one at a time, and refuse NaN and infinity.
+
+    A file that went through is remembered by its stamp, so that another strength does not read it again.
+    """
+    wanted = frozenset(keys)
+    if any((file.path, file.stamp) == known and wanted <= finite for known, finite in _finite):
+        return
+    for key in sorted(wanted):
+        _require_finite_tensor(file, key)
+    _finite.append(((file.path, file.stamp), wanted))
+
+
+_finite: deque[tuple[tuple[str, FileStamp], frozenset[str]]] = deque(maxlen=REMEMBERED)
+
+
+def _require_finite_tensor(file: WeightFile, key: str) -> None:
+    tensor = file.read(key)
+    if tensor.numel() == 0:
+        raise PusaError(f"{_name(file)} is damaged: {shorten(key)} is empty. Download the file again.")
+    if tensor.dtype.itemsize == 1:
+        tensor = tensor.to(torch.float32)  # float8 has no reductions
+    low, high = torch.aminmax(tensor)  # both are NaN when any value is
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        raise PusaError(
+            f"{_name(file)} is damaged: {shorten(key)} holds values that are not numbers (NaN or infinity). "
+            "Nothing was applied. Download the file again, or ask its author for another."
+        )
 
 
 def fingerprint(path: str) -> str:
@@ -166,10 +221,14 @@ def fingerprint(path: str) -> str:
 
     Two experts' files have the same keys and shapes, so the names alone cannot tell them apart.
     """
-    size = os.path.getsize(path)
-    digest = hashlib.sha256(str(size).encode())
+    return _fingerprint(path, FileStamp.of(path))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _fingerprint(path: str, stamp: FileStamp) -> str:
+    digest = hashlib.sha256(str(stamp.size).encode())
     with open(path, "rb") as file:
-        for start in (0, size // 2, max(0, size - FINGERPRINT_BYTES)):
+        for start in (0, stamp.size // 2, max(0, stamp.size - FINGERPRINT_BYTES)):
             file.seek(start)
             digest.update(file.read(FINGERPRINT_BYTES))
     return digest.hexdigest()[:16]
@@ -197,23 +256,46 @@ def _open_safetensors(path: str) -> SafetensorsFile:
         )
     _require_key_count(name, header.count(b'"data_offsets"'))  # counted before they are read
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {}
-            for key in file.keys():  # noqa: SIM118 (a safe_open is no mapping)
-                view = file.get_slice(key)
-                tensors[key] = TensorInfo(tuple(view.get_shape()), SAFETENSORS_DTYPES.get(view.get_dtype()))
-            return SafetensorsFile(path, stamp, dict(file.metadata() or {}), tensors)
+        with safe_open(
+            path, framework="pt", device="cpu"
+        ) as file:  # the format's own check of the whole table
+            metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise PusaError(
             f"{name} is damaged or incomplete ({stamp.size} bytes): {error}. "
             "Download it again and compare the size with the page it came from."
         ) from error
+    entries = {key: entry for key, entry in json.loads(header).items() if key != "__metadata__"}
+    tensors = {
+        key: TensorInfo(tuple(entry["shape"]), SAFETENSORS_DTYPES.get(entry["dtype"]))
+        for key, entry in entries.items()
+    }
+    places = {
+        key: (entry["dtype"], *(8 + header_bytes + offset for offset in entry["data_offsets"]))
+        for key, entry in entries.items()
+    }
+    return SafetensorsFile(path, stamp, metadata, tensors, places)
+
+
+def _fill(file: Any, memory: memoryview) -> int:
+    """Read until the memory is full or the file ends; the bytes that were read (one call reads 2 GiB at most)."""
+    filled = 0
+    while filled < len(memory) and (count := file.readinto(memory[filled:])):
+        filled += count
+    return filled
 
 
 def _open_torch(path: str) -> TorchFile:
-    name = Path(path).name
+    name, stamp = Path(path).name, FileStamp.of(path)
+    legacy = _is_legacy(path)
+    if legacy and stamp.size > MAX_LEGACY_BYTES:
+        raise PusaError(
+            f"{name} is in the file format of PyTorch before 1.6, which can only be read as a whole ({stamp.size / 2**30:.1f} GiB; "
+            f"this node takes up to {MAX_LEGACY_BYTES / 2**30:.0f}). Use the .safetensors version of this LoRA, or convert the file: "
+            "load it with torch.load(file, weights_only=True) and save it with safetensors.torch.save_file."
+        )
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        weights = torch.load(path, map_location="cpu", weights_only=True, mmap=not legacy)
     except (
         pickle.UnpicklingError,
         RuntimeError,
@@ -241,7 +323,12 @@ def _open_torch(path: str) -> TorchFile:
             raise PusaError(
                 f"{name} stores {shorten(key)} in a way no LoRA does. Use the .safetensors version."
             )
-    return TorchFile(path, weights)
+    return TorchFile(path, stamp, weights)
+
+
+def _is_legacy(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(LEGACY_PICKLE)) == LEGACY_PICKLE
 
 
 def _require_key_count(name: str, count: int) -> None:

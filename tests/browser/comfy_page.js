@@ -23,8 +23,8 @@ const QUIET_SETTINGS = {
   "Comfy.Minimap.Visible": false,
   "LiteGraph.Canvas.MaximumFps": 15,
 };
-/** What the page of a bare ComfyUI complains about by itself: no network (searched for packs, sizes of model files), settings of unknown id, leaving a subgraph, no user.css yet. */
-const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co|Error fetching file size/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/];
+/** What the page of a bare ComfyUI complains about by itself: no network (searched for packs, sizes of model files), settings of unknown id, leaving a subgraph, no user.css yet, a newer frontend on an older server. */
+const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co|Error fetching file size/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/, /JobsApiError: Failed to fetch jobs: 404/];
 
 /**
  * Starts ComfyUI, or takes the one that PUSA_SERVER describes (what serve.py printed).

@@ -14,13 +14,16 @@ from devtools.comfy_server import ComfyServer
 
 found = environment.ensure()
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a folder of pages, instead of those that this ComfyUI brings
+frontend = os.environ.get("PUSA_FRONTEND")
 with ComfyServer(
     comfyui=found.comfyui,
     python=found.python,
     pack=ROOT,
     other_packs={"ComfyUI-Pusa-Demo": ROOT / "demo" / "nodes"},
     model_folders=[ROOT / "demo" / "models"],
+    arguments=["--front-end-root", frontend] if frontend else [],
 ) as server:
     subprocess.run([found.python, "-m", "demo.inputs", server.input_folder], cwd=ROOT, check=True)
-    print(json.dumps({"url": server.url, "base": str(server.base)}), flush=True)
+    print(json.dumps({"url": server.url, "base": str(server.base), "frontend": frontend}), flush=True)
     sys.stdin.read()

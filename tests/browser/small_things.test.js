@@ -72,6 +72,29 @@ for (const vue of [false, true]) {
       assert.match(String(await page.locator(".pusa-report-text").textContent()), /Rank: 32/);
     });
 
+    for (const [type, text] of [
+      ["PusaSampler", "1 given frame: latent frame 0 (video frame 0) at 0.2."],
+      ["PusaVectorizedTimesteps", "No given frames: plain text-to-video.\nWarning: The frames given by A (node 1) are lost in B (node 2)."],
+      ["PusaLongVideo", "Window 1: no given frames: plain text-to-video.\nWindows 2 to 3: 4 given frames: latent frames 0 to 3 (video frames 0 to 12) at 0.2."],
+    ]) {
+      test(`${type} says its given frames`, async () => {
+        await load(page, IMAGE_TO_VIDEO);
+        await page.evaluate(([kind, said]) => {
+          const node = window.LiteGraph.createNode(kind);
+          window.app.graph.add(node);
+          node.onExecuted({ text: [said] });
+          window.app.canvas.ds.offset[0] = -node.pos[0] + 300;
+          window.app.canvas.ds.offset[1] = -node.pos[1] + 150;
+          window.app.canvas.setDirty(true, true);
+        }, [type, text]);
+        await settle(page);
+        assert.deepEqual(await page.locator(".pusa-report-text").allTextContents(), [text]);
+        const box = await page.locator(".pusa-report").boundingBox();
+        const scale = await page.evaluate(() => window.app.canvas.ds.scale);
+        assert.ok(box && box.height / scale > 40, JSON.stringify([box, scale]));
+      });
+    }
+
     test("a new loader says its expert in title and colour as soon as it is set", async () => {
       await load(page, IMAGE_TO_VIDEO);
       const said = await page.evaluate(() => {

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from pusa_core.clip_files import clip_of_file
+from pusa_core.clips.reading import clip_of_file
 from pusa_core.errors import PusaError
 from support.video_files import CODECS, number_of, steady, write_video
 
@@ -153,3 +153,35 @@ def test_sound_without_pictures_is_refused_in_a_sentence(tmp_path):
         container.mux(stream.encode(None))
     with pytest.raises(PusaError, match=r"no pictures in the clip 'song.m4a'"):
         clip_of_file(path)
+
+
+def test_pictures_larger_than_any_camera_makes_are_refused_before_memory_is_taken():
+    from pusa_core.clips.converting import check_size
+
+    check_size(8192, 8192, "the clip")
+    with pytest.raises(
+        PusaError, match=r"The clip says that its pictures are 65535 x 65535 pixels\. Up to 64 million"
+    ):
+        check_size(65535, 65535, "the clip")
+
+
+@pytest.mark.parametrize("kind", ["h264.mp4", "h264.mkv", "vp9.webm", "mpeg4.avi", "h264.ts"])
+def test_every_byte_that_is_cut_off_is_missed_and_a_whole_file_misses_none(tmp_path, kind):
+    from pusa_core.clips.file_lengths import missing_bytes
+    from support.awkward_media import numbered, write
+
+    path = tmp_path / kind
+    codec = {"vp9": "libvpx-vp9", "mpeg4": "mpeg4"}.get(kind.split(".")[0], "libx264")
+    options = {"movflags": "faststart"} if kind.endswith("mp4") else None
+    write(
+        path,
+        numbered(12),
+        codec=codec,
+        form="mpegts" if kind.endswith("ts") else None,
+        container_options=options,
+    )
+    whole = path.read_bytes()
+    assert missing_bytes(path) == missing_bytes(io.BytesIO(whole)) == 0
+    assert not clip_of_file(path).notes.sentences
+    for missing in (1, 20):
+        assert missing_bytes(io.BytesIO(whole[:-missing])) == missing

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pusa_core.bases import WAN
 from pusa_core.clips import plan_clip, plan_head, plan_tail, transition_conditions
+from pusa_core.clips.time_stamps import clip_of_pictures
 from pusa_core.encoding import encode_frames
 from pusa_core.errors import PusaError
-from pusa_core.frames import first_pixel_frame, video_length
-from pusa_core.time_stamps import clip_of_pictures
 
 SIXTEEN = Fraction(16)
 
@@ -52,9 +52,9 @@ def test_prepended_frames_play_at_the_pixel_frames_they_hold(latent_frames, grou
         return
     context = 4 * groups + 1
     # the video's last `context` frames are the clip's first ones, in order
-    begin = video_length(latent_frames) - context
+    begin = WAN.video_length(latent_frames) - context
     for position, last in given_frames(plan_head(latent_frames, context), numbered(context)).items():
-        assert first_pixel_frame(position) + 3 == begin + last
+        assert WAN.first_pixel_frame(position) + 3 == begin + last
 
 
 def test_prepend_in_the_references_manner_keeps_the_clips_own_end():

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from pusa_core.bases import WAN
 from pusa_core.conditions import FrameCondition, check_video_samples, frame_multipliers, place
 from pusa_core.errors import PusaError
 
@@ -89,4 +90,4 @@ def test_no_vector_means_all_frames_are_free():
 )
 def test_what_is_not_a_wan_video_latent_is_refused(shape, sentence):
     with pytest.raises(PusaError, match=sentence):
-        check_video_samples(torch.zeros(shape), 16)
+        check_video_samples(torch.zeros(shape), WAN)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pusa_core.doctor import Facts, ModelFacts, diagnose, implied_shift, report
-from pusa_core.graph_settings import GraphSettings, read_graph
+from pusa_core.findings import Finding
+from pusa_core.graph import GraphFaults, GraphSettings, Unknown
 from pusa_core.lora.experts import HIGH_NOISE, LIGHTX2V, LOW_NOISE, PUSA, WAN21, LoraFacts
 from pusa_core.schedule import flow_sigmas
 
@@ -70,6 +71,14 @@ RIGHT = {
     "PusaSampler with its own euler_ancestral": replace(
         WAN21_RIGHT, sampler_name="", graph=GraphSettings(samplers=(("PusaSampler", "euler_ancestral"),))
     ),
+    "rate of the video not known": replace(WAN21_RIGHT, frame_rate=0.0),
+    "pictures where the multipliers say": replace(WAN21_RIGHT, filled=(frozenset({0}),)),
+    "two pictures in one place": replace(
+        WAN21_RIGHT, latent_shape=(2, 16, 21, 60, 104), filled=(frozenset({0}), frozenset({0}))
+    ),
+    "a whole video as the latent": replace(
+        WAN21_RIGHT, noise_multipliers=None, filled=(frozenset(range(21)),)
+    ),
     "partial denoise": replace(WAN21_RIGHT, sigmas=tuple(flow_sigmas(20, 5.0, 0.6).tolist())),
 }
 
@@ -131,6 +140,13 @@ WRONG = {
     "first frame 0 on Wan2.2": (replace(WAN22_RIGHT, noise_multipliers=(0.0, *FREE[1:])), "multiplier 0, on Wan2.2"),
     "multipliers of another latent": (replace(WAN21_RIGHT, noise_multipliers=FIRST_FRAME[:-1]), "21 frames and 20 noise multipliers"),
     "vectorized for another latent": (replace(WAN21_RIGHT, vectorized=START_END), "another latent than the one that is sampled"),
+    "pictures without multipliers": (replace(WAN21_RIGHT, noise_multipliers=None, filled=(frozenset({0}),)), "holds pictures in latent frame 0 and nothing in the others, but no noise multipliers"),
+    "a batch of frames in other places": (replace(WAN21_RIGHT, latent_shape=(2, 16, 21, 60, 104), filled=(frozenset({0}), frozenset({20}))), "Item 2 of the batch holds nothing in latent frame 0"),
+    "a given frame that was cleared": (replace(WAN21_RIGHT, filled=(frozenset(),)), "The latent holds nothing in latent frame 0"),
+    "multipliers lost in a node": (replace(WAN21_RIGHT, noise_multipliers=None, filled=(frozenset({0}),), faults=GraphFaults(lost=(Finding("lost in B", "so", "do"),))), "lost in B"),
+    "Apply without the given frames": (replace(WAN21_RIGHT, faults=GraphFaults(other_latents=(Finding("another latent", "so", "do"),))), "another latent"),
+    "Apply with other frames, said once": (replace(WAN21_RIGHT, vectorized=START_END, faults=GraphFaults(other_latents=(Finding("another latent", "so", "do"),))), "another latent"),
+    "sampling patch without effect": (replace(WAN21_RIGHT, faults=GraphFaults(overridden=(Finding("has no effect", "so", "do"),))), "has no effect"),
     "plain sampler": (replace(graph(samplers=(("KSampler", "euler"),), classes=frozenset({"KSampler"})), sampler_name=""), "nothing gives them timesteps of their own"),
 }  # fmt: skip
 
@@ -174,37 +190,17 @@ def test_no_shift_is_claimed_where_none_can_be_read(levels):
     assert implied_shift(levels) is None
 
 
-PROMPT = {
-    "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "wan.safetensors"}},
-    "2": {"class_type": "EmptyHunyuanLatentVideo", "inputs": {"width": 832, "height": 480, "length": 81, "batch_size": 1}},
-    "3": {"class_type": "KSampler", "inputs": {"model": ["1", 0], "latent_image": ["2", 0], "steps": 20, "cfg": 3.5, "sampler_name": "euler"}},
-    "4": {"class_type": "CreateVideo", "inputs": {"images": ["3", 0], "fps": 24.0}},
-    "5": {"class_type": "PusaDoctor", "inputs": {"model": ["1", 0], "latent": ["2", 0], "cfg": 0.0, "frame_rate": 16}},
-    "8": {"class_type": "EmptyHunyuanLatentVideo", "inputs": {"width": 64, "height": 64, "length": 9, "batch_size": 1}},
-    "9": {"class_type": "KSampler", "inputs": {"latent_image": ["8", 0], "steps": 3, "cfg": 9.0, "sampler_name": "lcm"}},
-}  # fmt: skip
-
-
-def test_the_settings_of_connected_nodes_are_read_and_no_others():
-    assert read_graph(PROMPT, "5") == GraphSettings(
-        lengths=(81,),
-        sizes=((832, 480),),
-        frame_rates=(24.0,),
-        steps=(20,),
-        cfgs=(3.5,),
-        samplers=(("KSampler", "euler"),),
-        model_files=("wan.safetensors",),
-        classes=frozenset({"UNETLoader", "EmptyHunyuanLatentVideo", "KSampler", "CreateVideo"}),
+def test_what_only_the_run_decides_is_named_unless_the_doctor_was_told():
+    cfg, steps = (
+        Unknown("cfg", "cfg of A (node 1), which comes from B (node 2)"),
+        Unknown("steps", "steps of A"),
     )
-
-
-def test_linked_settings_are_left_alone():
-    prompt = {
-        "1": {"class_type": "PrimitiveInt", "inputs": {"value": 8}},
-        "2": {
-            "class_type": "PusaSampler",
-            "inputs": {"steps": ["1", 0], "cfg": ["1", 0], "sampler_name": ["1", 0]},
-        },
-        "3": {"class_type": "PusaDoctor", "inputs": {"model": ["2", 0]}},
-    }
-    assert read_graph(prompt, "3") == GraphSettings(classes=frozenset({"PrimitiveInt", "PusaSampler"}))
+    facts = replace(WAN21_RIGHT, cfg=0.0, sigmas=None, graph=GraphSettings(unknown=(cfg, steps)))
+    lines = report(facts, []).splitlines()
+    assert lines[:3] == [
+        "Nothing to report from what is known.",
+        "Not known before the run: cfg of A (node 1), which comes from B (node 2).",
+        "Not known before the run: steps of A.",
+    ]
+    told = replace(facts, cfg=3.0, sigmas=sigmas(30))
+    assert report(told, []).startswith("Nothing to report.\nLooked at: ")

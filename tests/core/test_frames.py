@@ -4,39 +4,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pusa_core.bases import WAN
 from pusa_core.errors import PusaError
 from pusa_core.frames import (
-    first_pixel_frame,
-    latent_frame_count,
-    latent_frame_of,
     parse_multipliers,
     parse_positions,
     resolve_position,
-    video_length,
 )
 
 counts = st.integers(1, 200)
 
 
 def test_81_frames_are_21_latent_frames():
-    assert latent_frame_count(81) == 21
-    assert video_length(21) == 81
+    assert WAN.latent_frame_count(81) == 21
+    assert WAN.video_length(21) == 81
 
 
 @given(counts)
 def test_length_and_latent_frames_invert_each_other(latent_frames):
-    assert latent_frame_count(video_length(latent_frames)) == latent_frames
+    assert WAN.latent_frame_count(WAN.video_length(latent_frames)) == latent_frames
 
 
 @given(st.integers(1, 800))
 def test_the_count_of_latent_frames_is_that_of_comfyuis_empty_latent(length):
-    assert latent_frame_count(length) == (length - 1) // 4 + 1
+    assert WAN.latent_frame_count(length) == (length - 1) // 4 + 1
 
 
 @given(st.integers(0, 800))
 def test_a_pixel_frame_lies_in_its_latent_frame(pixel_frame):
-    latent_frame = latent_frame_of(pixel_frame)
-    assert first_pixel_frame(latent_frame) <= pixel_frame <= 4 * latent_frame
+    latent_frame = WAN.latent_frame_of(pixel_frame)
+    assert WAN.first_pixel_frame(latent_frame) <= pixel_frame <= 4 * latent_frame
 
 
 @given(counts, st.data())
@@ -47,8 +44,8 @@ def test_negative_positions_count_from_the_end(latent_frames, data):
 
 @given(counts, st.data())
 def test_video_frames_resolve_to_the_latent_frame_that_holds_them(latent_frames, data):
-    pixel_frame = data.draw(st.integers(0, video_length(latent_frames) - 1))
-    assert resolve_position(pixel_frame, latent_frames, "video frame") == latent_frame_of(pixel_frame)
+    pixel_frame = data.draw(st.integers(0, WAN.video_length(latent_frames) - 1))
+    assert resolve_position(pixel_frame, latent_frames, "video frame") == WAN.latent_frame_of(pixel_frame)
 
 
 def test_the_last_video_frame_is_in_the_last_latent_frame():
@@ -65,7 +62,7 @@ def test_the_last_video_frame_is_in_the_last_latent_frame():
         ),
         (-22, "latent frame", "Position -22 is outside.*length to 85"),
         (81, "video frame", "of 81 video frames. Use -81 to 80, or set the video length to 85"),
-        (0, "seconds", "position_unit is 'seconds'; use one of 'latent frame', 'video frame'"),
+        (0, "seconds", "position_unit is 'seconds'; use one of latent frame, video frame"),
     ],
 )
 def test_a_position_out_of_range_says_what_fits(position, unit, sentence):

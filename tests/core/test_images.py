@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pusa_core.errors import PusaError
-from pusa_core.images import RESIZES, fit_images
+from pusa_core.images import RESIZES, as_pictures, fit_images
 
 sizes = st.integers(1, 70)
 
@@ -76,3 +76,29 @@ def test_what_is_not_a_batch_of_pictures_is_refused(images, sentence):
 def test_an_unknown_way_to_resize_is_refused():
     with pytest.raises(PusaError, match="resize is 'zoom'; use one of crop, letterbox, stretch"):
         fit_images(torch.zeros(1, 8, 8, 3), 8, 8, "zoom")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [(16, 16), (24, 16)])
+def test_values_beyond_the_range_become_black_and_white_with_and_without_resizing(dtype, size):
+    images = torch.full((1, 16, 16, 3), 0.5, dtype=dtype)
+    images[:, :4], images[:, -4:] = 1.5, -0.25
+    fitted = fit_images(images, *size, "stretch")
+    assert fitted.dtype == torch.float32
+    assert (fitted.min(), fitted.max()) == (0, 1)
+    assert float(fitted[0, 0, 0, 0]) == 1
+    assert float(fitted[0, -1, 0, 0]) == 0
+
+
+def test_whole_numbers_are_pictures_of_their_own_range():
+    assert as_pictures(torch.full((1, 8, 8, 3), 255, dtype=torch.uint8)).eq(1).all()
+    torch.testing.assert_close(
+        fit_images(torch.full((1, 8, 8, 3), 51, dtype=torch.uint8), 4, 4), torch.full((1, 4, 4, 3), 0.2)
+    )
+
+
+@pytest.mark.parametrize("scale", [255.0, -1.0, 3.0])
+@pytest.mark.parametrize("size", [8, 4])
+def test_pictures_of_another_range_are_refused(scale, size):
+    with pytest.raises(PusaError, match=r"pictures are 0 .black. to 1 .white."):
+        fit_images(torch.rand(2, 8, 8, 3) * scale, size, size)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save, save_file
 
 from pusa_core.errors import PusaError
+from pusa_core.lora import weight_files
 from pusa_core.lora.contents import read_contents, require_finite_contents
 from pusa_core.lora.weight_files import MAX_KEYS, fingerprint, open_weights
 
@@ -242,3 +243,92 @@ def test_a_tensor_is_read_as_it_was_saved_and_a_changed_file_is_noticed(tmp_path
     save_file(pair(rank=8), path)
     with pytest.raises(PusaError, match="Queue the workflow again"):
         file.read("blocks.0.self_attn.q.lora_A.weight")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float8_e4m3fn])
+def test_every_tensor_is_read_from_its_own_bytes(dtype, tmp_path):
+    """Odd sizes, a number without dimensions, an integer .alpha, a header that is no multiple of eight."""
+    weights = {
+        "blocks.0.ffn.0.lora_A.weight": torch.randn(3, 5).to(dtype),
+        "blocks.0.ffn.0.lora_B.weight": torch.randn(7, 3).to(dtype),
+        "blocks.0.ffn.0.alpha": torch.tensor(6),
+        "blocks.0.ffn.0.diff_b": torch.randn(7),
+        "note": torch.zeros(0),
+    }
+    path = tmp_path / "odd.safetensors"
+    save_file(weights, path)
+    file = open_weights(str(path))
+    for key, tensor in weights.items():
+        assert file.read(key).dtype == tensor.dtype
+        assert torch.equal(file.read(key).double(), tensor.double())
+    assert read_contents(file).changes[0].alpha == 6.0
+
+
+def test_the_table_of_contents_is_read_once(tmp_path, monkeypatch):
+    path = tmp_path / "once.safetensors"
+    save_file(pair(), path)
+    file = open_weights(str(path))
+    monkeypatch.setattr(weight_files, "safe_open", None)  # whoever opens it again fails
+    for key in file.tensors:
+        file.read(key)
+
+
+def test_a_file_that_is_cut_off_behind_its_stamp_is_noticed(tmp_path, monkeypatch):
+    path = tmp_path / "cut.safetensors"
+    save_file(pair(), path)
+    file = open_weights(str(path))
+    monkeypatch.setattr(weight_files, "require_unchanged", lambda path, stamp: None)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(PusaError, match="changed or removed"):
+        [file.read(key) for key in file.tensors]
+
+
+def test_a_file_whose_numbers_are_known_to_be_finite_is_not_read_again_until_it_changes(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "known.safetensors"
+    save_file(pair(fill=0.25), path)
+    read, kind = [], weight_files.SafetensorsFile
+    original = kind.read
+    monkeypatch.setattr(kind, "read", lambda file, key: (read.append(key), original(file, key))[1])
+
+    def check():
+        read.clear()
+        require_finite_contents(read_contents(open_weights(str(path))))
+        return len(read)
+
+    assert [check(), check()] == [2, 0]
+    save_file(pair(rank=8, fill=0.25), path)
+    assert [check(), check()] == [2, 0]
+
+
+def test_a_damaged_file_is_refused_every_time(tmp_path):
+    path = tmp_path / "nan.safetensors"
+    save_file(pair(fill=float("nan")), path)
+    for _ in range(2):
+        assert "not numbers" in refusal(path)
+
+
+def test_a_pt_file_of_an_old_pytorch_is_read(tmp_path):
+    path = tmp_path / "old.pt"
+    torch.save(pair(), path, _use_new_zipfile_serialization=False)
+    contents = read_contents(open_weights(str(path)))
+    require_finite_contents(contents)
+    assert [change.rank for change in contents.changes] == [4]
+
+
+def test_a_large_pt_file_of_an_old_pytorch_says_what_it_is_and_how_to_convert_it(tmp_path, monkeypatch):
+    path = tmp_path / "old.pt"
+    torch.save(pair(), path, _use_new_zipfile_serialization=False)
+    monkeypatch.setattr(weight_files, "MAX_LEGACY_BYTES", 100)
+    said = refusal(path)
+    assert "format of PyTorch before 1.6" in said
+    assert "safetensors.torch.save_file" in said
+    assert "code" not in said
+
+
+def test_code_in_a_pt_file_of_an_old_pytorch_does_not_run(tmp_path):
+    witness, path = tmp_path / "witness", tmp_path / "old.pt"
+    torch.save({"a": Runs(witness)}, path, _use_new_zipfile_serialization=False)
+    assert "can carry code" in refusal(path)
+    assert not witness.exists()

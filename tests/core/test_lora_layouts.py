@@ -146,6 +146,16 @@ class ShapesOnly:
         (ShapesOnly({"double_blocks.0.img_mod.lin.weight": (8, 8)}), SHAPES_14B, "Flux or HunyuanVideo"),
         (ShapesOnly({"vace_blocks.0.after_proj.weight": (8, 8)}), SHAPES_14B, "VACE"),
         (ShapesOnly(SHAPES_14B, extra=["blocks.0.self_attn.q.dora_scale"]), SHAPES_14B, "DoRA"),
+        (ShapesOnly({}, extra=["blocks.0.self_attn.q.lora_magnitude_vector"]), SHAPES_14B, "it is a DoRA file in PEFT's layout, which neither this node nor ComfyUI reads"),
+        (ShapesOnly({}, extra=["lora_unet_blocks_0_ffn_0.hada_w1_a", "lora_unet_blocks_0_ffn_0.hada_w2_a"]), SHAPES_14B, "it is a LoHa file, which ComfyUI's own Load LoRA node reads"),
+        (ShapesOnly({}, extra=["lycoris_blocks_0_ffn_0.lokr_w1"]), SHAPES_14B, "it is a LoKr file"),
+        (ShapesOnly({}, extra=["lycoris_blocks_0_ffn_0.oft_blocks"]), SHAPES_14B, "it is an OFT file"),
+        (ShapesOnly({}, extra=["lora_unet_blocks_0_ffn_0.lora_mid.weight"]), SHAPES_14B, "core matrix (Tucker)"),
+        (ShapesOnly({}, extra=["blocks.0.self_attn.k.ia3_l"]), SHAPES_14B, "it is an IA3 file"),
+        (ShapesOnly({"txt_in.individual_token_refiner.blocks.0.mlp.weight": (8, 8)}), SHAPES_14B, "it is a LoRA for HunyuanVideo"),
+        (ShapesOnly({"down_blocks.0.attentions.0.to_q.weight": (8, 8)}), SHAPES_14B, "which no Wan model can use"),
+        (ShapesOnly({"blocks.0.attn.qkv_x.weight": (8, 8)}), SHAPES_14B, "Mochi (Pusa V0.5)"),
+        (ShapesOnly({"control_adapter.conv.weight": (8, 8)}), SHAPES_14B, "Wan Fun or control variant"),
         (ShapesOnly({}, extra=["blocks.0.self_attn.q.weight", "blocks.0.modulation"]), SHAPES_14B, "whole model, not a LoRA"),
         (ShapesOnly(SHAPES_14B), {"input_blocks.0.0.weight": (4, 4)}, "The model is not a Wan model"),
     ],
@@ -172,3 +182,19 @@ def test_a_long_key_is_shortened_and_control_characters_are_escaped(contents_of)
         require_match(match(contents_of({key: torch.ones(1)}), tiny_wan.shapes()), STOP)
     assert len(str(caught.value)) < 600
     assert "\x1b" not in str(caught.value)
+
+
+def test_a_layer_with_both_matrices_and_a_difference_has_both_changes(contents_of):
+    layer, pair = next(iter(pairs().items()))
+    weights = {
+        f"{layer}.lora_A.weight": pair.down,
+        f"{layer}.lora_B.weight": pair.up,
+        f"{layer}.diff": torch.ones(pair.up.shape[0], pair.down.shape[1]),
+        f"{layer}.diff_b": torch.ones(pair.up.shape[0]),
+    }
+    found = match(contents_of(weights), tiny_wan.shapes())
+    assert [(change.parameter, change.rank) for change in found.applied] == [
+        (f"{layer}.weight", 8),
+        (f"{layer}.weight", None),
+        (f"{layer}.bias", None),
+    ]

@@ -56,6 +56,9 @@ def test_names_fit_every_file_system():
     assert Sources("a b/c:d*?", ("ä<>|",)).name == "a_b_c_d_+ä"
     assert Sources("").name == "model"
     assert len(Sources("x" * 500).name) == NAME_LENGTH
+    longest = merged_path(Path("m"), Sources("模" * 200, ("型" * 200,)), "0" * 16).name
+    assert len(f"{longest}.part".encode()) <= 255
+    assert longest.startswith("模" * 60)
     assert merged_path(Path("m"), Sources("wan", ("pusa",)), "0" * 16) == Path(
         f"m/pusa_merged/wan+pusa_{'0' * 16}.safetensors"
     )

@@ -1,5 +1,8 @@
 """Claims about joining clips and generated frames, pictures and sound."""
 
+import json
+import subprocess
+import sys
 from fractions import Fraction
 
 import pytest
@@ -7,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pusa_core.clips.sound import SoundPiece, at_rate, lay_under
+from pusa_core.clips.stitch import stitch
+from pusa_core.clips.time_stamps import Audio, Clip, StampedFrame, clip_of_pictures
 from pusa_core.errors import PusaError
-from pusa_core.sound import SoundPiece, at_rate, lay_under
-from pusa_core.stitch import Footage, stitch
-from pusa_core.time_stamps import Audio, StampedFrame, evenly_stamped
 
 SIXTEEN = Fraction(16)
 
@@ -20,7 +23,7 @@ def numbered(start, count):
 
 
 def footage(start, count, rate=SIXTEEN, audio=None):
-    return Footage(list(evenly_stamped(numbered(start, count), Fraction(rate))), audio)
+    return clip_of_pictures(numbered(start, count), Fraction(rate), audio)
 
 
 def numbers(stitched):
@@ -103,7 +106,12 @@ def test_a_variable_rate_clip_keeps_its_time():
     frames = [
         StampedFrame(Fraction(t, 10), Fraction(1, 10), torch.full((2, 2, 3), float(t))) for t in (0, 5, 6, 9)
     ]
-    result = stitch(Footage(frames, None), numbered(100, 17), None, overlap_frames=0)
+    result = stitch(
+        Clip("the clip", SIXTEEN, lambda: iter(frames), lambda: None),
+        numbered(100, 17),
+        None,
+        overlap_frames=0,
+    )
     assert len(result.frames) == 16 + 17
     assert numbers(result)[8] == 5
 
@@ -178,4 +186,50 @@ def test_a_loop_without_its_clip_and_empty_footage_are_refused():
     with pytest.raises(PusaError, match="A loop closes the clip in first"):
         stitch(None, numbered(0, 29), None, loop=True)
     with pytest.raises(PusaError, match="has no frames"):
-        Footage([], None)
+        stitch(Clip("the clip", SIXTEEN, lambda: iter(()), lambda: None), numbered(0, 29), None)
+
+
+MEASURE = """
+import json, pathlib, sys
+sys.path[:0] = sys.argv[1:3]
+import torch
+from pusa_core.clips.reading import clip_of_file
+from pusa_core.clips.stitch import stitch
+from pusa_core.images import fit_images
+from support.video_files import steady, write_video
+from fractions import Fraction
+from pathlib import Path
+
+def kilobytes(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+path = write_video(Path(sys.argv[3]), steady(1200, 60), rate=Fraction(60), width=128, height=128)
+clip, generated, size = clip_of_file(path), torch.rand(33, 128, 128, 3), int(sys.argv[4])
+fit = lambda pictures: fit_images(pictures, size, size)
+for _ in clip.stamped(): pass
+Path("/proc/self/clear_refs").write_text("5")
+before = kilobytes("VmRSS")
+made = stitch(clip, generated, None, fit=fit)
+print(json.dumps([kilobytes("VmHWM") - before, made.frames.nbytes // 1024, len(made.frames)]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures by /proc")
+@pytest.mark.parametrize("size", [128, 192])
+def test_the_memory_is_that_of_the_result(pack_root, tmp_path, size):
+    command = [
+        sys.executable,
+        "-c",
+        MEASURE,
+        str(pack_root),
+        str(pack_root / "tests"),
+        str(tmp_path / "a.mp4"),
+        str(size),
+    ]
+    peak, result, frames = json.loads(
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    )
+    print(f"peak {peak / 1024:.0f} MB, result {result / 1024:.0f} MB")
+    assert frames == 320 + 20
+    assert peak < 1.25 * result + 16 * 1024

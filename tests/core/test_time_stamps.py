@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pusa_core.clips.time_stamps import StampedFrame, check_rate, clip_of_pictures, resample
 from pusa_core.errors import PusaError
-from pusa_core.time_stamps import StampedFrame, check_rate, clip_of_pictures, resample
 
 
 def stamped(times, duration=Fraction(1, 16)):
@@ -16,7 +16,7 @@ def stamped(times, duration=Fraction(1, 16)):
 
 
 def numbers(times, rate, duration=Fraction(1, 16)):
-    return [int(pixels) for pixels in resample(stamped(times, duration), Fraction(rate))]
+    return [int(frame.pixels) for frame in resample(stamped(times, duration), Fraction(rate))]
 
 
 @given(

@@ -123,3 +123,9 @@ def test_an_image_to_video_model_is_refused_with_the_way_out():
 def test_a_file_of_another_kind_is_refused():
     with pytest.raises(PusaError, match="not a Wan text-to-video model"):
         WanDiT.from_state_dict({"conv.weight": torch.zeros(1)})
+
+
+def test_what_only_tests_and_training_use_is_named_as_the_oracle():
+    import pusa_core.wan_dit
+
+    assert pusa_core.wan_dit.__doc__.startswith("Oracle: a plain Wan DiT")

@@ -11,12 +11,14 @@ from devtools.workflows.__main__ import workflow_files
 from devtools.workflows.demo_zoo import DEMO_FILES, demo_version
 from devtools.workflows.export import PACK_VERSION
 from devtools.workflows.node_types import NODE_TYPES
+from devtools.workflows.other_bases import other_workflows
 from devtools.workflows.recipes import all_workflows
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("workflows", "workflows/api", "demo/workflows", "demo/workflows/api")
-GRAPHS = {graph.title: graph for graph in all_workflows()}
-DEMOS = {graph.title: demo_version(graph) for graph in GRAPHS.values()}
+WAN_GRAPHS = {graph.title: graph for graph in all_workflows()}
+GRAPHS = WAN_GRAPHS | {graph.title: graph for graph in other_workflows()}
+DEMOS = {graph.title: demo_version(graph) for graph in WAN_GRAPHS.values()}
 UI_FILES = sorted([*(ROOT / "workflows").glob("*.json"), *(ROOT / "demo" / "workflows").glob("*.json")])
 TEMPLATE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
 MODEL_FOLDERS = {"diffusion_models", "text_encoders", "vae", "loras"}
@@ -166,9 +168,8 @@ def test_the_notes_link_every_file_and_name_its_folder(title):
 def test_files_of_one_folder_have_names_of_their_own():
     everything = {file for graph in GRAPHS.values() for file in graph.model_files}
     assert len({(file.directory, file.name) for file in everything}) == len(everything)
-    assert everything <= DEMO_FILES.keys() | {
-        file for file in everything if file.directory == "text_encoders"
-    }
+    wan = {file for graph in WAN_GRAPHS.values() for file in graph.model_files}
+    assert wan <= DEMO_FILES.keys() | {file for file in wan if file.directory == "text_encoders"}
 
 
 @pytest.mark.parametrize("title", DEMOS)

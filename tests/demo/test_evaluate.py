@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from comfyui_pusa.demo.charts import Series, line_chart
 from comfyui_pusa.demo.evaluate import half_width, mean, share, wilson
+from comfyui_pusa.pusa_core.charts import Series, line_chart
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,12 @@ def written(tmp_path_factory):
 
 
 def test_every_demo_workflow_belongs_to_exactly_one_task():
-    files = {file.stem.removeprefix(run_demo.PREFIX) for file in run_demo.GRAPHS.glob("*.json")}
+    savers = ("SaveVideo", "PusaFolderSave", "PusaLongVideo")
+    files = {
+        file.stem.removeprefix(run_demo.PREFIX)
+        for file in run_demo.GRAPHS.glob("*.json")
+        if any(f'"{saver}"' in file.read_text("utf-8") for saver in savers)  # training's caches clips
+    }
     names = [demo.name for demo in run_demo.load_demos()]
     assert sorted(names) == sorted(files)
 

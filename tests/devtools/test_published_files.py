@@ -19,6 +19,8 @@ PUBLISHED = {
     "nodes",
     "pusa_core",
     "pyproject.toml",
+    "requirements-fleet.txt",
+    "requirements-train.txt",
     "requirements.txt",
     "workflows",
 }
@@ -101,6 +103,25 @@ def test_no_file_names_a_folder_of_somebodys_machine(tracked, pack_root):
     assert flagged([name for name in tracked if name != own], pack_root, machine_path, *kinds) == []
 
 
+def test_no_published_text_names_a_file_that_the_archive_lacks(published, pack_root):
+    """Installed, a text can point at a help page or at the repository's address; README.md is the repository's own front page."""
+    lines = (pack_root / ".comfyignore").read_text("utf-8").splitlines()
+    ignored = [line for line in lines if line and not line.startswith("#")]
+    named = "|".join(re.escape(line) + (r"[\w.-]" if line.endswith("/") else r"\b") for line in ignored)
+    lacking = re.compile(rf"(?<![\w/.-])(?:{named})")
+    assert lacking.search("see docs/PERFORMANCE.md")
+    assert lacking.search("python dev.py bench")
+    assert not lacking.search("js/docs/A.md, https://github.com/a/b/blob/main/docs/A.md, mydev.py")
+    texts = [name for name in published if name not in {"README.md", "pyproject.toml", ".comfyignore"}]
+    found = [
+        f"{name}:{number}: {line.strip()}"
+        for name, text in sources(texts, pack_root, "*.py", "*.js", "*.json", "*.md", "*.css", "*.txt")
+        for number, line in enumerate(text.splitlines(), 1)
+        if lacking.search(line)
+    ]
+    assert found == []
+
+
 def test_no_lock_file_is_kept(tracked):
     assert not [name for name in tracked if re.search(r"(package-lock\.json|uv\.lock|yarn\.lock)$", name)]
 
@@ -129,6 +150,17 @@ def test_the_core_never_imports_comfyui(pack_root):
         assert not re.search(
             r"^\s*(from|import) (comfy|folder_paths|nodes|latent_preview)", text, re.MULTILINE
         ), name
+
+
+def test_the_fleet_is_a_command_line_tool_that_no_node_and_no_other_part_imports(pack_root, tracked):
+    """It starts ComfyUIs and needs Ray; the archive has it, and nothing of it runs unless somebody types its name."""
+    names = [
+        name
+        for name in tracked
+        if name == "__init__.py"
+        or (name.startswith(("nodes/", "pusa_core/")) and not name.startswith("pusa_core/fleet/"))
+    ]
+    assert flagged(names, pack_root, re.compile(r"import.*\bfleet\b|\bfleet\b.*import|\bray\b"), "*.py") == []
 
 
 def test_the_requirements_add_nothing_to_comfyuis(pack_root):

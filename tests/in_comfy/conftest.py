@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from support import tiny_wan
+from support import narrow_vae, tiny_wan
 
 ROOT = Path(__file__).resolve().parents[2]
 COMFYUI = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".comfyui").resolve()
@@ -27,8 +27,45 @@ comfy.cli_args.args.cpu = True
 comfy.cli_args.args.use_pytorch_cross_attention = True  # the default on the CPU needs four times the memory
 
 import utils.extra_config  # noqa: F401, I001  (first, as in main.py: nodes.py puts a second `utils` on the path)
+import comfyui_version
 import folder_paths
 import nodes as comfy_nodes
+
+narrow_vae.teach()
+NOT_FOR_THIS_CORE = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Takes out the tests that hold on other versions of ComfyUI only (marker `core`), and says how many."""
+    others = [
+        item
+        for item in items
+        if (marker := item.get_closest_marker("core")) and not is_for_this_core(*marker.args, **marker.kwargs)
+    ]
+    config.stash[NOT_FOR_THIS_CORE] = len(others)
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def tests_of_other_cores(record_testsuite_property, pytestconfig) -> None:
+    """Their number goes into the report that `dev.py compat` reads."""
+    record_testsuite_property("not_for_this_core", pytestconfig.stash[NOT_FOR_THIS_CORE])
+
+
+def is_for_this_core(first: str = "0", before: str = "9999", dynamic_vram: bool | None = None) -> bool:
+    """Whether this ComfyUI is in the range of versions; dynamic_vram: and has it switched on, or off."""
+    here = comfyui_version.__version__
+    if not version_numbers(first) <= version_numbers(here) < version_numbers(before):
+        return False
+    memory_management = sys.modules.get("comfy.memory_management")  # older versions have none
+    return dynamic_vram in (None, getattr(memory_management, "aimdo_enabled", False))
+
+
+def version_numbers(version: str) -> list[int]:
+    """ "0.21.1" as numbers that can be compared."""
+    return [int(part) for part in version.split(".")]
 
 
 @pytest.fixture(autouse=True)

@@ -156,10 +156,10 @@ CASES = {
         "PusaSampler",
         r"This is a VACE model",
     ),
-    "the 5B model": (
+    "the 5B model with a latent of the 14B ones": (
         {"model": {"unet_name": "tiny_5b.safetensors"}},
         "PusaSampler",
-        r"This is Wan2\.2 5B, which has another latent space",
+        r"The latent has 16 channels, this model works with 48\. 16 channels belong to Wan2\.1 or Wan2\.2 14B\. For Wan2\.2 TI2V 5B use Wan22Image",
     ),
     "an image-to-video model for the switch": (
         {

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pusa_core.errors import PusaError
-from support.comfy_runs import run_node
+from support.comfy_runs import largest_difference, run_node
 from support.video_files import number_of, steady, write_video
 
 SIZE, LENGTH, LATENT_FRAMES = 32, 33, 9
@@ -119,7 +119,11 @@ def test_a_file_is_read_at_sixteen_frames_a_second_and_fitted(inject, tmp_path):
     decoded = run_node(core.GetVideoComponents, VideoFromFile(str(path)))[0]
     nearest = [min(range(29), key=lambda frame: abs(frame / 30 - place / 16)) for place in range(15)]
     by_hand, _ = inject(decoded[nearest], task="extend", context_frames=13)
-    torch.testing.assert_close(from_file, by_hand, atol=1e-4, rtol=0)
+    one_later, _ = inject(
+        decoded[[min(frame + 1, 28) for frame in nearest]], task="extend", context_frames=13
+    )
+    # newer versions of ComfyUI convert colours a little differently from the decoder used here
+    assert largest_difference(from_file, by_hand) < 0.1 * largest_difference(from_file, one_later)
 
 
 def test_an_image_batch_with_a_frame_rate_is_the_same_as_core_create_video(inject):
@@ -241,6 +245,32 @@ def test_stitch_gives_a_video_core_can_save(pack, tmp_path):
         assert sound[..., :40000].abs().max() > 0.3 > 0.02 > sound[..., 60000:].abs().max()
     assert [number_of(frame) for frame in images[:30]] == list(range(30))
     assert run_node(core.GetVideoComponents, video)[2] == pytest.approx(30, abs=0.01)
+
+
+@pytest.mark.parametrize(("size", "tag"), [((1280, 720), 1), ((64, 48), 6)])
+def test_a_saved_stitched_video_has_tagged_colours(pack, tmp_path, size, tag):
+    import av
+
+    width, height = size
+    generated = torch.zeros(3, height, width, 3)
+    generated[..., 0] = 1.0
+    video = run(pack["PusaStitch"], generated=generated)[0]
+    video.save_to(str(tmp_path / "a.mp4"), metadata={"prompt": {"1": {}}})
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert int(frame.colorspace) == tag
+        bright = frame.to_ndarray(format="yuv420p")[height // 2, width // 2]
+        assert abs(int(bright) - {1: 63, 6: 81}[tag]) <= 1
+        assert container.metadata["prompt"] == '{"1": {}}'
+
+
+def test_pictures_beyond_the_range_are_the_same_with_and_without_resizing(inject):
+    clip = moving(20) * 1.5 - 0.25
+    whole, _ = inject(clip, context_frames=5)
+    by_hand, _ = inject(clip.clamp(0, 1), context_frames=5)
+    assert torch.equal(whole, by_hand)
+    with pytest.raises(PusaError, match="Divide 0 to 255 by 255"):
+        inject(moving(20) * 255, context_frames=5)
 
 
 def test_stitch_in_an_odd_clips_size_makes_even_pictures(pack, tmp_path):

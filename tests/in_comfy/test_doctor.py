@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from comfyui_pusa.nodes.doctor import gather
+from comfyui_pusa.nodes.host.doctor_facts import gather
 from pusa_core.doctor import diagnose, report
-from pusa_core.graph_settings import GraphSettings, read_graph
+from pusa_core.graph import GraphFaults, GraphSettings, read_graph
 from pusa_core.schedule import flow_sigmas
 from support import tiny_wan
 from support.comfy_runs import video_latent
@@ -83,6 +83,7 @@ def examine(model, latent, sigmas=None, cfg=1.0, sampler_name="euler", frame_rat
         sampler_name,
         frame_rate,
         graph or GraphSettings(),
+        GraphFaults(),
     )
     findings = diagnose(facts)
     return [finding.what for finding in findings], report(facts, findings)
@@ -222,3 +223,140 @@ def test_reports_are_sent_to_the_browser_with_the_settings_of_other_nodes(server
     assert outputs["4"]["text"][0].startswith("1 finding.\n1. The frame rate is 24.")
     assert outputs["4"]["findings"] == [1]
     assert outputs["2"]["text"][0].startswith("Pusa LoRA: tiny_pusa_lora_101_rank8.safetensors\n")
+
+
+def node(kind, **inputs):
+    return {"class_type": kind, "inputs": inputs}
+
+
+def image_to_video(latent="inj", model="lora", lora="tiny_pusa_lora_101_rank8.safetensors", **others):
+    """A prompt with one injected frame, a sampler that is not run, and a doctor on `latent` and `model`."""
+    return {
+        "m": node("UNETLoader", unet_name="tiny_wan_10.safetensors", weight_dtype="default"),
+        "lora": node("PusaLoraLoader", model=["m", 0], lora_name=lora, alpha=1.4, expert="wan2.1"),
+        "vae": node("VAELoader", vae_name="tiny_wan_vae.safetensors"),
+        "pic": node("EmptyImage", width=64, height=64, batch_size=1, color=0x336699),
+        "empty": node("EmptyHunyuanLatentVideo", width=64, height=64, length=9, batch_size=1),
+        "inj": injected("0"),
+        "s": node("PusaSampler", model=[model, 0], latent=[latent, 0], seed=1, steps=30, cfg=3.0, shift=5.0, sampler_name="euler"),
+        "doc": node("PusaDoctor", model=[model, 0], latent=[latent, 0], frame_rate=0.0),
+        **others,
+    }  # fmt: skip
+
+
+def injected(positions):
+    return node(
+        "PusaConditionFrames", vae=["vae", 0], latent=["empty", 0], images=["pic", 0], positions=positions, noise_multipliers="0.2",
+        resize="crop", position_unit="latent frame",
+    )  # fmt: skip
+
+
+def core_sampler(latent, model="ap"):
+    return node(
+        "KSampler",
+        model=[model, 0],
+        latent_image=[latent, 0],
+        seed=1,
+        steps=30,
+        cfg=3.0,
+        sampler_name="euler",
+    )
+
+
+def applied(latent):
+    return node("PusaVectorizedTimesteps", model=["lora", 0], latent=[latent, 0], shift=5.0)
+
+
+def said_by(server, prompt):
+    """The doctor's text, and whether ComfyUI took it from its cache."""
+    run = server.run(prompt)
+    cached = [data["nodes"] for name, data in run.events if name == "execution_cached"]
+    text = next(
+        data["output"]["text"][0]
+        for name, data in run.events
+        if name == "executed" and data["node"] == "doc" and data["output"]
+    )
+    return text, any("doc" in nodes for nodes in cached)
+
+
+@pytest.mark.server
+def test_the_doctor_runs_again_when_a_setting_of_another_node_changed_and_only_then(server):
+    prompt = image_to_video("empty")
+
+    def with_setting(name, value):
+        return {**prompt, "s": {**prompt["s"], "inputs": {**prompt["s"]["inputs"], name: value}}}
+
+    assert said_by(server, prompt)[0].startswith("Nothing to report.")
+    text, cached = said_by(server, with_setting("cfg", 1.0))
+    assert text.startswith("1 finding.\n1. cfg 1 without LightX2V.")
+    assert not cached
+    text, cached = said_by(server, prompt)
+    assert text.startswith("Nothing to report.")
+    assert not cached
+    text, cached = said_by(server, with_setting("seed", 2))
+    assert text.startswith("Nothing to report.")
+    assert cached
+
+
+@pytest.mark.server
+def test_a_linked_cfg_is_read_from_its_constant_or_said_to_be_unknown(server):
+    prompt = image_to_video("empty", c=node("PrimitiveFloat", value=1.0))
+    prompt["s"]["inputs"]["cfg"] = ["c", 0]
+    assert said_by(server, prompt)[0].startswith("1 finding.\n1. cfg 1 without LightX2V.")
+    prompt["s"]["inputs"] |= {"cfg": 3.0, "steps": ["c", 0]}
+    prompt["c"] = node("StringLength", string="thirty steps")
+    text, _ = said_by(server, prompt)
+    first, unknown, *_ = text.splitlines()
+    assert first == "Nothing to report from what is known."
+    assert unknown == (
+        "Not known before the run: steps of PusaSampler (node s), which comes from StringLength (node c)."
+    )
+
+
+LOST = {
+    "Apply gets the empty latent": (
+        dict(latent="inj", model="ap", ap=applied("empty"), s=core_sampler("inj")),
+        "PusaVectorizedTimesteps (node ap) was given another latent than the one that KSampler (node s) samples.",
+    ),
+    "KSampler gets the empty latent": (
+        dict(latent="empty", model="ap", ap=applied("inj"), s=core_sampler("empty")),
+        "PusaVectorizedTimesteps (node ap) was given another latent than the one that KSampler (node s) samples.",
+    ),
+    "RebatchLatents": (
+        dict(latent="rb", rb=node("RebatchLatents", latents=["inj", 0], batch_size=1)),
+        "The frames given by PusaConditionFrames (node inj) are lost in RebatchLatents (node rb).",
+    ),
+    "LatentCompositeMasked": (
+        dict(latent="lc", lc=node("LatentCompositeMasked", destination=["empty", 0], source=["inj", 0], x=0, y=0, resize_source=False)),
+        "The frames given by PusaConditionFrames (node inj) are lost in LatentCompositeMasked (node lc).",
+    ),
+    "SaveLatent and LoadLatent": (
+        dict(latent="ll", ll=node("LoadLatent", latent="lost.latent")),
+        "The latent holds pictures in latent frame 0 and nothing in the others, but no noise multipliers.",
+    ),
+    "LatentBatch": (
+        dict(latent="lb", inj2=injected("-1"), lb=node("LatentBatch", samples1=["inj", 0], samples2=["inj2", 0])),
+        "The frames given by PusaConditionFrames (node inj2) are lost in LatentBatch (node lb).",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(("changes", "what"), LOST.values(), ids=LOST)
+def test_multipliers_that_a_node_lost_are_found(server, changes, what):
+    if "ll" in changes:
+        saved = image_to_video(save=node("SaveLatent", samples=["inj", 0], filename_prefix="lost"))
+        del saved["doc"]
+        server.run(saved)
+        (file,) = list(server.output_folder.glob("lost*.latent"))[:1]
+        (server.input_folder / "lost.latent").write_bytes(file.read_bytes())
+    text, _ = said_by(server, image_to_video(**changes))
+    assert text.startswith(f"1 finding.\n1. {what}\n"), text
+
+
+@pytest.mark.server
+def test_a_sampling_patch_before_the_pusa_sampler_is_found(server):
+    text, _ = said_by(
+        server, image_to_video("empty", model="ms", ms=node("ModelSamplingSD3", model=["lora", 0], shift=8.0))
+    )
+    assert text.startswith("1 finding.\n1. ModelSamplingSD3 (node ms) sets shift 8, which has no effect.\n")

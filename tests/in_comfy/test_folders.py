@@ -102,3 +102,18 @@ def test_a_linked_folder_is_checked_when_it_is_known(server):
     linked["5"] = {"class_type": "PrimitiveString", "inputs": {"value": "../elsewhere"}}
     with pytest.raises(NodeFailedError, match="lies outside"):
         server.run(linked)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "CMYK", "1"])
+def test_a_folders_picture_is_what_core_load_image_gives(mode, pack, tmp_path, monkeypatch):
+    import folder_paths
+    import nodes as comfy_nodes
+    import torch
+
+    from pusa_core.folders import load_picture
+
+    picture = Image.radial_gradient("L").resize((24, 16)).convert("RGB").convert(mode)
+    name = f"modes_{mode}.{'tif' if mode == 'CMYK' else 'png'}"
+    picture.save(tmp_path / name)
+    monkeypatch.setattr(folder_paths, "get_annotated_filepath", lambda name, *_: str(tmp_path / name))
+    assert torch.equal(load_picture(tmp_path / name), comfy_nodes.LoadImage().load_image(name)[0])

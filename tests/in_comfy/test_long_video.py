@@ -74,7 +74,8 @@ def test_the_video_has_the_asked_length_and_rate_and_a_line_per_window(make, out
         "window 2: frames 17 to 24, after 9 given frames, seed 4",
     ]
     assert [path.name for path in output.iterdir()] == ["long_00001_.mp4"]
-    assert result.ui.as_dict()["images"][0]["filename"] == "long_00001_.mp4"
+    assert result.ui["images"][0]["filename"] == "long_00001_.mp4"
+    assert result.ui["text"][0].splitlines()[0] == "Window 1: no given frames: plain text-to-video."
 
 
 def test_a_second_run_makes_the_same_pictures_under_the_next_number(make, output):
@@ -242,7 +243,7 @@ def test_progress_counts_the_steps_of_all_windows(make, monkeypatch):
 
 
 def test_the_workflow_is_stored_in_the_file(make, output, pack, monkeypatch):
-    import comfyui_pusa.nodes.host.long_video as node
+    import comfyui_pusa.nodes.long_video as node
 
     monkeypatch.setattr(
         node, "video_metadata", lambda hidden: {"prompt": {"1": {"class_type": "PusaLongVideo"}}}

@@ -17,6 +17,7 @@ from pusa_core.errors import PusaError
 from pusa_core.lora.experts import HIGH_NOISE, LIGHTX2V, PUSA
 from support import tiny_wan
 from support.comfy_runs import ksampler, video_latent
+from support.loaded_weights import DYNAMIC, loaded_weights
 from support.lora_layouts import layouts, pairs, prefixed
 
 TOLERANCE = 1e-6
@@ -58,18 +59,9 @@ def _run(node, model, name, strength, inputs):
 def weights_in_use():
     """weights_in_use(model) -> its weights by name while ComfyUI has it loaded, float64 copies; unloads it again."""
 
-    def read(model):
-        comfy.model_management.load_models_gpu([model])
-        try:
-            return {
-                name.removeprefix(DIT): value.double().clone()
-                for name, value in model.model.state_dict().items()
-                if name.startswith(DIT)
-            }
-        finally:
-            model.detach()
-
-    return read
+    return lambda model: {
+        name.removeprefix(DIT): value.double() for name, value in loaded_weights(model).items()
+    }
 
 
 def largest_error(weights, base, differences):
@@ -144,6 +136,23 @@ def test_whole_differences_reach_weight_bias_and_modulation(
     assert f"{len(expected)} of {len(expected)} matched, {len(changed)} of them whole differences" in report
 
 
+def test_a_layer_with_both_matrices_and_a_difference_gets_both(
+    load_tiny_wan, save_lora, pusa, weights_in_use
+):
+    layer, pair = next(iter(pairs().items()))
+    difference = 0.1 * torch.randn(pair.difference.shape, generator=torch.Generator().manual_seed(4))
+    file = {
+        f"{layer}.lora_A.weight": pair.down,
+        f"{layer}.lora_B.weight": pair.up,
+        f"{layer}.diff": difference,
+    }
+    model = load_tiny_wan()
+    base = weights_in_use(model)
+    patched, _ = pusa(model, save_lora(file), alpha=0.5)
+    expected = {f"{layer}.weight": 0.5 * (pair.difference + difference.double())}
+    assert largest_error(weights_in_use(patched), base, expected) < TOLERANCE
+
+
 def test_comfyui_alone_would_leave_modulation_as_it_is(load_tiny_wan, weights_in_use):
     """The reason for patch_bare_parameters; when this fails, ComfyUI patches it and ours must not do it twice."""
     model = load_tiny_wan()
@@ -171,7 +180,7 @@ def test_modulation_is_patched_once_however_often_the_model_is_loaded(
     patched, _ = lightx2v(model, save_lora({"blocks.0.diff_m": difference}))
     comfy.model_management.load_models_gpu([patched])
     patched.partially_load(torch.device("cpu"), 2**30)
-    patched.load(torch.device("cpu"), full_load=True)
+    patched.load(torch.device("cpu"), full_load=not DYNAMIC)
     assert largest_error(weights_in_use(patched), base, {"blocks.0.modulation": difference}) < TOLERANCE
 
 
@@ -222,43 +231,44 @@ def test_a_pt_file_of_the_pusa_authors_layout_is_read(models, load_tiny_wan, pus
     assert "Expert: Wan2.1 (from the file name)" in report
 
 
-def test_fp8_weights_get_the_same_sum_before_they_are_rounded(tiny_wan_file, save_lora, pusa):
-    model = comfy_nodes.UNETLoader().load_unet(tiny_wan_file(10), "fp8_e4m3fn")[0]
-    own = pairs(ranks=lambda layer: 1 + layer % 5, alpha=lambda layer: 2.0)
-    file = tiny_file(own, DIT) | {f"{DIT}{layer}.alpha": torch.tensor(2.0) for layer in own}
-    before = {name: value.clone() for name, value in model.model.state_dict().items()}
-    patched, _ = pusa(model, save_lora(file))
-    assert before[f"{DIT}blocks.0.self_attn.q.weight"].dtype == torch.float8_e4m3fn
-    for layer, pair in own.items():
-        name = f"{DIT}{layer}.weight"
-        total = comfy.lora.calculate_weight(patched.patches[name], before[name].float(), name)
-        torch.testing.assert_close(
-            total, (before[name].double() + 1.4 * pair.difference).float(), atol=TOLERANCE, rtol=0
-        )
-    comfy.model_management.load_models_gpu([patched])
-    try:
+if not DYNAMIC:  # whose weights stay as in the file, whatever their type, and are computed at each use; see test_lora_reads.py
+
+    def test_fp8_weights_get_the_same_sum_before_they_are_rounded(tiny_wan_file, save_lora, pusa):
+        model = comfy_nodes.UNETLoader().load_unet(tiny_wan_file(10), "fp8_e4m3fn")[0]
+        own = pairs(ranks=lambda layer: 1 + layer % 5, alpha=lambda layer: 2.0)
+        file = tiny_file(own, DIT) | {f"{DIT}{layer}.alpha": torch.tensor(2.0) for layer in own}
+        before = {name: value.clone() for name, value in model.model.state_dict().items()}
+        patched, _ = pusa(model, save_lora(file))
+        assert before[f"{DIT}blocks.0.self_attn.q.weight"].dtype == torch.float8_e4m3fn
         for layer, pair in own.items():
-            held = model.model.state_dict()[f"{DIT}{layer}.weight"]
-            assert held.dtype == torch.float8_e4m3fn
-            exact = before[f"{DIT}{layer}.weight"].double() + 1.4 * pair.difference
-            # three bits of mantissa, rounded at random: at most one step of 1/8, or of the smallest subnormal
-            assert ((held.double() - exact).abs() <= exact.abs() / 8 + 2.0**-9).all()
-    finally:
+            name = f"{DIT}{layer}.weight"
+            total = comfy.lora.calculate_weight(patched.patches[name], before[name].float(), name)
+            torch.testing.assert_close(
+                total, (before[name].double() + 1.4 * pair.difference).float(), atol=TOLERANCE, rtol=0
+            )
+        comfy.model_management.load_models_gpu([patched])
+        try:
+            for layer, pair in own.items():
+                held = model.model.state_dict()[f"{DIT}{layer}.weight"]
+                assert held.dtype == torch.float8_e4m3fn
+                exact = before[f"{DIT}{layer}.weight"].double() + 1.4 * pair.difference
+                # three bits of mantissa, rounded at random: at most one step of 1/8, or of the smallest subnormal
+                assert ((held.double() - exact).abs() <= exact.abs() / 8 + 2.0**-9).all()
+        finally:
+            patched.detach()
+        assert all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())
+
+    def test_low_memory_mode_computes_the_same_weights_on_the_fly(load_tiny_wan, tiny_lora_file, pusa):
+        """lowvram_model_memory so small that nothing is loaded: ComfyUI then applies patches in each forward."""
+        latent = video_latent([1.0] * 2)
+        model = load_tiny_wan()
+        patched, _ = pusa(model, tiny_lora_file())
+        whole = ksampler(patched, latent, steps=2)
         patched.detach()
-    assert all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())
-
-
-def test_low_memory_mode_computes_the_same_weights_on_the_fly(load_tiny_wan, tiny_lora_file, pusa):
-    """lowvram_model_memory so small that nothing is loaded: ComfyUI then applies patches in each forward."""
-    latent = video_latent([1.0] * 2)
-    model = load_tiny_wan()
-    patched, _ = pusa(model, tiny_lora_file())
-    whole = ksampler(patched, latent, steps=2)
-    patched.detach()
-    patched.partially_load(torch.device("cpu"), 1)
-    assert any(getattr(module, "weight_function", ()) for module in model.model.modules())
-    assert torch.allclose(ksampler(patched, latent, steps=2), whole, atol=1e-4)
-    patched.detach()
+        patched.partially_load(torch.device("cpu"), 1)
+        assert any(getattr(module, "weight_function", ()) for module in model.model.modules())
+        assert torch.allclose(ksampler(patched, latent, steps=2), whole, atol=1e-4)
+        patched.detach()
 
 
 def test_equals_comfyuis_own_loader_where_that_one_reads_the_file(
@@ -376,7 +386,7 @@ def test_a_replaced_file_is_noticed_before_it_is_half_applied(load_tiny_wan, sav
     patched, _ = pusa(model, name)
     save_lora(tiny_file(pairs(ranks=lambda layer: 4), ""), name)
     with pytest.raises(PusaError, match="Queue the workflow again"):
-        comfy.model_management.load_models_gpu([patched])
+        loaded_weights(patched)  # or, in dynamic VRAM, at the first use of a layer
     patched.detach()
     assert all(torch.equal(value, before[key]) for key, value in model.model.state_dict().items())
 

@@ -15,15 +15,19 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from comfyui_pusa.nodes.doctor import model_facts
-from comfyui_pusa.nodes.host import merge as merged_model
+from comfyui_pusa.nodes.host import merged_models, symbols
+from comfyui_pusa.nodes.host.doctor_facts import model_facts
 from comfyui_pusa.nodes.host.lora_patches import lora_facts
-from comfyui_pusa.nodes.merge_loras import IN_A_FILE, IN_MEMORY, KEEP
+from comfyui_pusa.nodes.host.merge import MergedWeights, compute_type
+from comfyui_pusa.nodes.host.merge_loras import IN_A_FILE, IN_MEMORY, KEEP
+from comfyui_pusa.nodes.host.parameters import pieces
 from devtools.bench_timing import peak_bytes
 from pusa_core.errors import PusaError
 from support import composition, tiny_wan
 from support.comfy_runs import ksampler, largest_difference, video_latent
 from support.composition import vectorized
+from support.loaded_weights import DYNAMIC
+from support.loaded_weights import loaded_weights as weights_in_use
 
 DIT = "diffusion_model."
 MIXED = [0.0, 0.3, 1.0, 1.0, 1.0]
@@ -53,17 +57,6 @@ def merge(pack, merged_folder):
 def with_lora(pack, tiny_lora_file):
     """with_lora(model, alpha) -> the model after Pusa LoRA Loader."""
     return lambda model, alpha=1.4: pack["PusaLoraLoader"].execute(model, tiny_lora_file(), alpha)[0]
-
-
-def weights_in_use(model):
-    """Copies of all weights while ComfyUI has the model loaded."""
-    comfy.model_management.load_models_gpu([model])
-    try:
-        return {
-            name: value.clone() for name, value in model.model.state_dict().items() if name.startswith(DIT)
-        }
-    finally:
-        model.detach()
 
 
 def same_bits(a, b):
@@ -187,7 +180,14 @@ def test_the_merged_weights_are_those_of_comfyuis_own_patching_to_the_last_bit(
     patched = patch(pack, base(tiny_wan_file), models, tiny_lora_file)
     merged, told = merge(patched, keep)
     assert not {key for key in merged.patches if key.endswith((".weight", ".bias"))}
-    assert same_bits(weights_in_use(merged), weights_in_use(patched))
+    ours, theirs = weights_in_use(merged), weights_in_use(patched)
+    if DYNAMIC:  # casts modulation to the model's type at load, in place, before a LoRA is added
+        bare = [name for name in theirs if name.endswith("modulation")]
+        assert all(
+            torch.allclose(ours.pop(name).float(), theirs.pop(name).float(), rtol=0.2, atol=0.02)
+            for name in bare
+        )
+    assert same_bits(ours, theirs)
     assert "Merged into" in told
 
 
@@ -198,7 +198,11 @@ def test_the_merged_model_samples_what_the_patched_one_samples(base, keep, merge
     patched = with_lora(base(tiny_wan_file))
     expected = ksampler(vectorized(patched, latent), latent, steps=2)
     merged, _ = merge(patched, keep)
-    assert torch.equal(ksampler(vectorized(merged, latent), latent, steps=2), expected)
+    found = ksampler(vectorized(merged, latent), latent, steps=2)
+    if DYNAMIC:  # there a LoRA's sum is not rounded to the weight's type
+        assert (found - expected).std() < 0.05 * expected.std()
+    else:
+        assert torch.equal(found, expected)
     assert merged.model.get_dtype() == patched.model.get_dtype()
     assert merged.model.manual_cast_dtype == patched.model.manual_cast_dtype
 
@@ -247,7 +251,7 @@ TREATMENTS = [
     composition.block_patch,
     composition.easy_cache,
     composition.context_windows,
-    composition.compiled,
+    *([] if DYNAMIC else [composition.compiled]),  # dynamo cannot look into the stand-in for dynamic VRAM
     composition.attention_override,
     lambda model: vectorized(model, video_latent(MIXED)),
 ]
@@ -321,14 +325,15 @@ def test_without_memory_for_the_model_merged_and_recomputed_weights_sample_the_s
     def load_a_part(self, device_to=None, lowvram_model_memory=0, force_patch_weights=False, full_load=False):
         return load(self, device_to, partly, force_patch_weights, full_load=False)
 
-    monkeypatch.setattr(kind, "load", load_a_part)
+    if not DYNAMIC:  # which loads nothing by itself
+        monkeypatch.setattr(kind, "load", load_a_part)
     computed = count_calls(monkeypatch, comfy.lora, "calculate_weight")
     recomputed = ksampler(vectorized(patched, latent), latent)
     assert len(computed) >= 12 * 6, "no weight was computed anew in the steps"
     computed.clear()
     once = ksampler(vectorized(merged, latent), latent)
     assert not computed, "a merged model has no weight to compute"
-    assert merged.model.model_lowvram
+    assert DYNAMIC or merged.model.model_lowvram
     assert largest_difference(once, recomputed) < 1e-4
 
 
@@ -357,11 +362,11 @@ def test_merging_in_memory_takes_one_model_and_a_layer(merge, with_lora, load_ti
 
 def test_writing_the_file_takes_a_layer(with_lora, load_tiny_wan):
     patched = with_lora(load_tiny_wan())
-    weights = merged_model.MergedWeights(patched)
+    weights = MergedWeights(patched)
     layer = max(weights.originals[key].nbytes for key in weights.patched)
 
     def write():
-        for _ in merged_model.for_a_file(weights, lambda: None):
+        for _ in merged_models.for_a_file(weights, lambda: None):
             pass
 
     assert peak_bytes(torch.device("cpu"), write) < 5 * layer < weights.nbytes / 3
@@ -371,8 +376,8 @@ def test_too_little_memory_is_said_before_a_second_model_is_begun(
     merge, with_lora, load_tiny_wan, monkeypatch
 ):
     patched = with_lora(load_tiny_wan())
-    monkeypatch.setattr(merged_model.psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
-    monkeypatch.setattr(merged_model.psutil, "swap_memory", lambda: SimpleNamespace(free=0))
+    monkeypatch.setattr(merged_models.psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
+    monkeypatch.setattr(merged_models.psutil, "swap_memory", lambda: SimpleNamespace(free=0))
     with pytest.raises(PusaError, match=r"takes \d+\.\d MB of memory.*1\.0 MB are free.*keep to in a file"):
         merge(patched)
     with pytest.raises(PusaError, match=r"It lies in .*load it with Load Diffusion Model"):
@@ -398,7 +403,7 @@ def test_the_second_run_finds_the_file_and_computes_nothing(
     assert same_bits(weights_in_use(again), weights_in_use(first))
 
 
-@pytest.mark.parametrize("other", ["strength", "lora", "base", "type"])
+@pytest.mark.parametrize("other", ["strength", "lora", "base", *([] if DYNAMIC else ["type"])])
 def test_another_strength_lora_or_model_is_another_file(
     other, pack, merge, with_lora, load_tiny_wan, tiny_lora_file, tiny_wan_file, merged_folder
 ):
@@ -488,16 +493,17 @@ def test_in_memory_a_cancelled_run_ends_between_two_weights(merge, with_lora, lo
 def test_half_a_file_is_not_taken_for_a_whole_one(damage, merge, with_lora, load_tiny_wan, merged_folder):
     merged, _ = merge(with_lora(load_tiny_wan()), IN_A_FILE)
     [file] = merged_folder.iterdir()
-    whole = file.read_bytes()
+    whole, expected = file.read_bytes(), weights_in_use(merged)
     half = {"cut off": whole[: len(whole) // 2], "empty": b"", "not safetensors": b"<html>" * 100}
     if damage in half:
+        file.unlink()  # dynamic VRAM has the whole one mapped
         file.write_bytes(half[damage])
     else:
         file.rename(f"{file}.part").write_bytes(whole[:1000])
     again, told = merge(with_lora(load_tiny_wan()), IN_A_FILE)
     assert "Written" in told
     assert [path.read_bytes() == whole for path in merged_folder.iterdir()] == [True]
-    assert same_bits(weights_in_use(again), weights_in_use(merged))
+    assert same_bits(weights_in_use(again), expected)
 
 
 def test_a_full_disk_is_said_before_anything_is_written(
@@ -549,15 +555,112 @@ def test_a_patcher_of_another_pack_is_refused(merge, with_lora, load_tiny_wan):
         merge(model)
 
 
-def test_comfyuis_quantised_tensors_are_refused(merge, with_lora):
-    weights = tiny_wan.weights(10)
+def fp8_layer(weights):
+    """Quantisation of one layer, as ComfyUI knows it since 0.3.7x: metadata of the file. Changes the weights."""
     layers = {"blocks.0.ffn.0": {"format": "float8_e4m3fn"}}
     weights["blocks.0.ffn.0.weight"] = weights["blocks.0.ffn.0.weight"].to(torch.float8_e4m3fn)
     weights["blocks.0.ffn.0.weight_scale"] = torch.ones(())
-    metadata = {"_quantization_metadata": json.dumps({"format_version": "1.0", "layers": layers})}
-    model = comfy.sd.load_diffusion_model_state_dict(weights, metadata=metadata)
-    with pytest.raises(PusaError, match=r"blocks\.0\.ffn\.0\.weight is kept in quantised form"):
-        merge(with_lora(model))
+    return {"_quantization_metadata": json.dumps({"format_version": "1.0", "layers": layers})}
+
+
+def says_what_it_is_made_of(model):
+    """Whether this ComfyUI's quantised weights name the tensors they are made of (since 0.4)."""
+    return hasattr(model.model.diffusion_model.blocks[0].ffn[0].weight, "state_dict")
+
+
+def test_a_quantised_layer_is_merged_or_refused_in_words(merge, with_lora):
+    weights = tiny_wan.weights(10)
+    model = comfy.sd.load_diffusion_model_state_dict(weights, metadata=fp8_layer(weights))
+    if says_what_it_is_made_of(model):
+        patched = with_lora(model)
+        assert same_bits(weights_in_use(merge(patched)[0]), weights_in_use(patched))
+    else:
+        with pytest.raises(PusaError, match=r"blocks\.0\.ffn\.0\.weight is kept in quantised form"):
+            merge(with_lora(model))
+
+
+class LayerOfNewerComfyUI(torch.nn.Linear):
+    """A double of a quantised layer since 0.4: entries of its state dict that are no parameters, and a way to set its weight."""
+
+    def state_dict(self, *args, destination=None, prefix="", **kwargs):
+        found = {} if destination is None else destination
+        found |= {f"{prefix}weight": self.weight, f"{prefix}bias": self.bias}
+        found[f"{prefix}weight_scale"] = torch.ones(())
+        return found
+
+
+def test_entries_of_the_state_dict_that_are_no_parameters_are_no_weights(with_lora, load_tiny_wan):
+    """ModelPatcher.get_key_patches fails on them (fault of ComfyUI since 0.4, ModelMergeSimple fails there too)."""
+    model = load_tiny_wan()
+    model.model.diffusion_model.blocks[0].ffn[0].__class__ = LayerOfNewerComfyUI
+    weights = MergedWeights(with_lora(model))
+    assert f"{DIT}blocks.0.ffn.0.weight" in weights.originals
+    assert f"{DIT}blocks.0.ffn.0.weight_scale" not in weights.originals
+    assert list(weights.rest) == ["blocks.0.ffn.0.weight_scale"]
+    assert "blocks.0.ffn.0.weight_scale" in weights.names
+
+
+def quantised_formats():
+    """Formats in which this ComfyUI can give a weight back; none before 0.4."""
+    import comfy.ops
+    import comfy.quant_ops
+
+    formats = getattr(comfy.quant_ops, "QUANT_ALGOS", {})
+    return list(formats) if hasattr(comfy.quant_ops.QuantizedTensor, "state_dict") else []
+
+
+def quantised_model(form):
+    """The tiny model with the linear layers of its blocks in a format of ComfyUI's QUANT_ALGOS."""
+    from comfy.quant_ops import QUANT_ALGOS, QuantizedTensor
+
+    weights = {}
+    for name, weight in tiny_wan.weights(10).items():
+        layer = name.removesuffix(".weight")
+        weights[name] = weight
+        if layer != name and weight.ndim == 2 and name.startswith("blocks."):
+            kept = QuantizedTensor.from_float(weight.bfloat16(), QUANT_ALGOS[form]["comfy_tensor_layout"])
+            weights |= kept.state_dict(name)
+            told = json.dumps({"format": form}).encode()
+            weights[f"{layer}.comfy_quant"] = torch.tensor(list(told), dtype=torch.uint8)
+    return comfy.sd.load_diffusion_model_state_dict(weights)
+
+
+if quantised_formats():  # no test at all where there is none, rather than one that is skipped
+
+    @pytest.mark.parametrize("keep", KEEP)
+    @pytest.mark.parametrize("form", quantised_formats())
+    def test_every_quantised_form_is_merged_to_the_bits_of_comfyuis_own_patching(
+        form, keep, pack, merge, models, tiny_lora_file
+    ):
+        base = quantised_model(form)
+        untouched = weights_in_use(base)
+        patched = every_kind_of_difference(pack, base, models, tiny_lora_file)
+        merged, _ = merge(patched, keep)
+        assert same_bits(weights_in_use(merged), weights_in_use(patched))
+        for parameter in merged.model.parameters():
+            for part in pieces("", parameter).values():
+                part.reshape(-1).view(torch.uint8).zero_()  # nothing of it may be the base model's own memory
+        assert same_bits(weights_in_use(base), untouched)
+
+
+def test_the_sum_is_made_in_the_type_that_comfyui_takes_for_the_device(
+    monkeypatch, merge, with_lora, load_tiny_wan
+):
+    """float16 on most GPUs since 0.12; before that there is no such function, and the type is float32."""
+    had_it = hasattr(comfy.model_management, "lora_compute_dtype")
+    assert compute_type(torch.device("cpu")) == torch.float32
+    monkeypatch.setattr(
+        comfy.model_management, "lora_compute_dtype", lambda device: torch.float16, raising=False
+    )
+    symbols.probe()
+    try:
+        assert compute_type(torch.device("cpu")) == torch.float16
+        if had_it:
+            patched = with_lora(load_tiny_wan())
+            assert same_bits(weights_in_use(merge(patched)[0]), weights_in_use(patched))
+    finally:
+        monkeypatch.undo()
+        symbols.probe()
 
 
 def test_a_module_that_another_node_put_in_is_refused(merge, with_lora, load_tiny_wan):
@@ -591,7 +694,7 @@ def test_a_model_that_comfyuis_loader_takes_for_another_kind_is_refused(merge, w
 
 
 def test_an_unknown_keep_is_refused(merge, with_lora, load_tiny_wan):
-    with pytest.raises(PusaError, match="keep is 'on the moon'; use in memory or in a file"):
+    with pytest.raises(PusaError, match="keep is 'on the moon'; use one of in memory, in a file"):
         merge(with_lora(load_tiny_wan()), "on the moon")
 
 

@@ -1,36 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { checkGraph } from "../../js/graph_check.js";
-
-/** @typedef {import("../../js/wires.js").Node} Node */
-
-/**
- * Nodes of a graph; a value [id] is a link to that node's first output, any other a widget.
- * @param {Record<string, [string, Record<string, unknown>, number?]>} content by id: class, inputs, mode
- * @returns {Node[]}
- */
-function graph(content) {
-  /** @type {import("../../js/wires.js").Link[]} */
-  const links = [];
-  /** @type {Node[]} */
-  const nodes = [];
-  /** @type {import("../../js/wires.js").Graph} */
-  const owner = {
-    nodes,
-    getLink: (id) => (id == null ? undefined : links[id]),
-    getNodeById: (id) => nodes.find((node) => node.id === id) ?? null,
-  };
-  for (const [id, [comfyClass, values, mode = 0]] of Object.entries(content)) {
-    const inputs = Object.entries(values).flatMap(([name, value], slot) => {
-      if (!Array.isArray(value)) return [];
-      links.push({ origin_id: value[0], origin_slot: 0, target_id: id, target_slot: slot });
-      return [{ name, type: "*", link: links.length - 1 }];
-    });
-    const widgets = Object.entries(values).flatMap(([name, value]) => (Array.isArray(value) ? [] : [{ name, value }]));
-    nodes.push({ id, comfyClass, mode, inputs, widgets, outputs: [{ name: "out", type: "*", links: [] }], graph: owner });
-  }
-  return nodes;
-}
+import { graph } from "./graphs.js";
 
 /** @returns {Record<string, [string, Record<string, unknown>, number?]>} */
 const right = () => ({
@@ -41,7 +12,7 @@ const right = () => ({
   5: ["PusaMoESwitch", { high_noise: ["2"], low_noise: ["4"] }],
   6: ["EmptyHunyuanLatentVideo", { width: 832, height: 480, length: 81 }],
   7: ["PusaConditionFrames", { latent: ["6"] }],
-  8: ["PusaSampler", { model: ["5"], latent: ["7"], cfg: 3 }],
+  8: ["PusaSampler", { model: ["5"], latent: ["7"], cfg: 3, shift: 5 }],
   9: ["CreateVideo", { images: ["8"], fps: 16 }],
 });
 
@@ -55,11 +26,15 @@ describe("checkGraph", () => {
     ["a frame rate", "9", ["CreateVideo", { images: ["8"], fps: 24 }], /frame rate is 24/],
     ["one file on both experts", "4", ["PusaLoraLoader", { model: ["3"], lora_name: "high.safetensors" }], /both experts/],
     ["a plain sampler", "8", ["KSampler", { model: ["5"], latent: ["7"], cfg: 3 }], /timesteps of their own/],
+    ["a rate of Long Video", "9", ["PusaLongVideo", { model: ["5"], fps: 24 }], /frame rate is 24/],
+    ["a rate of Video Combine", "9", ["VHS_VideoCombine", { images: ["8"], frame_rate: 24, format: "video/h264-mp4" }], /frame rate is 24/],
+    ["frames that a node loses", "8", ["PusaSampler", { model: ["5"], latent: ["rebatched"], cfg: 3, shift: 5 }], /given by PusaConditionFrames are lost in RebatchLatents/],
+    ["a sampling patch without effect", "4", ["ModelSamplingSD3", { model: ["3"], shift: 8 }], /ModelSamplingSD3 has no effect: PusaSampler after it sets its own shift 5/],
     ["LightX2V with guidance", "3", ["PusaLightX2VLoader", { lora_name: "l.safetensors" }], /cfg 3/],
   ];
   for (const [name, id, node, sentence] of faults) {
     test(`${name} is named and nothing else`, () => {
-      const found = checkGraph(graph({ ...right(), [id]: node }));
+      const found = checkGraph(graph({ ...right(), rebatched: ["RebatchLatents", { latents: ["7"] }], [id]: node }));
       assert.equal(found.length, 1, found.join("\n"));
       assert.match(found[0], sentence);
     });
@@ -70,6 +45,45 @@ describe("checkGraph", () => {
     content[2] = ["ModelNoise", { model: ["1"] }];
     content[4] = ["ModelNoise", { model: ["3"] }];
     assert.match(checkGraph(graph(content)).join(), /no Pusa LoRA Loader/);
+  });
+
+  for (const [name, node, unet] of /** @type {[string, string, string][]} */ ([
+    ["a LoRA of ComfyUI's own loader", "LoraLoaderModelOnly", "wan.safetensors"],
+    ["a LoRA of another pack's loader", "Power Lora Loader (rgthree)", "wan.safetensors"],
+    ["a file of Merge LoRAs", "ModelNoise", "pusa_merged/wan+pusa.safetensors"],
+    ["a file of Merge LoRAs in a folder on Windows", "ModelNoise", "mine\\pusa_merged\\wan.safetensors"],
+  ])) {
+    test(`${name} may be the Pusa LoRA, as to Python's doctor`, () => {
+      const content = right();
+      content[1] = ["UNETLoader", { unet_name: unet }];
+      content[2] = [node, { model: ["1"] }];
+      content[4] = ["ModelNoise", { model: ["3"] }];
+      assert.deepEqual(checkGraph(graph(content)), []);
+    });
+  }
+
+  test("Merge LoRAs itself is no Pusa LoRA", () => {
+    const content = right();
+    content[2] = ["PusaMergeLoras", { model: ["1"] }];
+    content[4] = ["ModelNoise", { model: ["3"] }];
+    assert.match(checkGraph(graph(content)).join(), /no Pusa LoRA Loader/);
+  });
+
+  for (const [name, node] of /** @type {[string, [string, Record<string, unknown>]][]} */ ([
+    ["of a clip that is read", ["PusaConditionVideo", { latent: ["6"], fps: 30 }]],
+    ["of a clip that is read whole", ["PusaTransition", { latent: ["6"], fps: 0 }]],
+    ["of an animated picture", ["SaveAnimatedWEBP", { images: ["8"], fps: 6 }]],
+    ["of a GIF", ["VHS_VideoCombine", { images: ["8"], frame_rate: 8, format: "image/gif" }]],
+    ["that is not known", ["CreateVideo", { images: ["8"], fps: 0 }]],
+  ])) {
+    test(`no advice on the rate ${name}`, () => assert.deepEqual(checkGraph(graph({ ...right(), 9: node })), []));
+  }
+
+  test("a sampling patch with the same shift is left alone", () => {
+    const content = right();
+    content[10] = ["ModelSamplingSD3", { model: ["5"], shift: 5 }];
+    content[8] = ["PusaSampler", { model: ["10"], latent: ["7"], cfg: 3, shift: 5 }];
+    assert.deepEqual(checkGraph(graph(content)), []);
   });
 
   test("muted and bypassed nodes do not count", () => {

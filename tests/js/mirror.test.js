@@ -1,12 +1,24 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { BASES } from "../../js/generated_facts.js";
+import { coverage } from "../../js/coverage.js";
+import { expertOfFile } from "../../js/expert_names.js";
 import { readInjector } from "../../js/injector.js";
 import { keyframePositions } from "../../js/keyframe_positions.js";
 import * as frames from "../../js/latent_frames.js";
-import { flowSigmas, frameTimesteps, highNoiseSteps } from "../../js/schedule.js";
+import { carriedInto } from "../../js/lost_frames.js";
+import { flowSigmas, frameTimesteps, highNoiseSteps, linearQuadraticSigmas, simpleSigmas } from "../../js/schedule.js";
+import { graph } from "./graphs.js";
 import { pythonValues } from "./python.js";
 
 const said = pythonValues("tests/js/python_values.py");
+
+/** @param {string} id */
+function base(id) {
+  const found = BASES.find((each) => each.id === id);
+  assert.ok(found, id);
+  return found;
+}
 
 /**
  * What a function returns, or the sentence it refuses with.
@@ -26,10 +38,11 @@ function outcome(act) {
  * @param {string} comfyClass
  * @param {Record<string, unknown>} values of its widgets
  * @param {number} latentFrames
+ * @param {string} id of the base
  */
-function placed(comfyClass, values, latentFrames) {
+function placed(comfyClass, values, latentFrames, id) {
   const widgets = Object.entries({ ...values, noise_multipliers: "0.2" }).map(([name, value]) => ({ name, value }));
-  const { handles, problem } = readInjector({ id: 1, comfyClass, widgets }, latentFrames);
+  const { handles, problem } = readInjector({ id: 1, comfyClass, widgets }, latentFrames, base(id));
   return problem === null ? { value: handles.map(({ frame }) => frame) } : { error: problem };
 }
 
@@ -45,13 +58,14 @@ function close(ours, theirs, tolerance) {
 
 describe("the browser says what pusa_core says", () => {
   test("about the number of latent frames", () => {
-    for (const [length, count] of said.lengths) assert.equal(frames.latentFrameCount(length), count);
+    for (const [id, length, count] of said.lengths) assert.equal(frames.latentFrameCount(length, base(id)), count);
   });
 
   test("about the video frames of a latent frame", () => {
-    for (const [n, length, first, holder] of said.latent) {
-      assert.deepEqual([frames.videoLength(n + 1), frames.firstPixelFrame(n), frames.latentFrameOf(n)], [length, first, holder]);
-      assert.equal(frames.latentFrameOf(frames.lastPixelFrame(n)), n);
+    for (const [id, n, length, first, holder] of said.latent) {
+      const counts = base(id);
+      assert.deepEqual([frames.videoLength(n + 1, counts), frames.firstPixelFrame(n, counts), frames.latentFrameOf(n, counts)], [length, first, holder]);
+      assert.equal(frames.latentFrameOf(frames.lastPixelFrame(n, counts), counts), n);
     }
   });
 
@@ -68,8 +82,8 @@ describe("the browser says what pusa_core says", () => {
   });
 
   test("about the frame a position means", () => {
-    for (const [position, count, unit, expected] of said.resolved) {
-      assert.deepEqual(outcome(() => frames.resolvePosition(position, count, unit)), expected);
+    for (const [id, position, count, unit, expected] of said.resolved) {
+      assert.deepEqual(outcome(() => frames.resolvePosition(position, count, unit, base(id))), expected);
     }
   });
 
@@ -82,26 +96,71 @@ describe("the browser says what pusa_core says", () => {
     }
   });
 
+  test("about every sigma and the steps of each expert, to the last bit, for every schedule and boundary", () => {
+    assert.ok(said.splits.length > 2000);
+    for (const [kind, [steps, shift, denoise], sigmas, high] of said.splits) {
+      const ours = kind === "flow" ? flowSigmas(steps, shift, denoise) : simpleSigmas(steps, shift, denoise);
+      const name = `${kind}, ${steps} steps, shift ${shift}, denoise ${denoise}`;
+      assert.deepEqual(ours, sigmas, name);
+      assert.deepEqual(said.boundaries.map((/** @type {number} */ boundary) => highNoiseSteps(ours, boundary)), high, name);
+    }
+    assert.equal(highNoiseSteps(flowSigmas(14), 0.9), 6);
+  });
+
+  test("about every level of the linear-quadratic schedule, to the last bit", () => {
+    for (const [steps, denoise, sigmas] of said.linear_quadratic) assert.deepEqual(linearQuadraticSigmas(steps, denoise), sigmas, `${steps}, ${denoise}`);
+  });
+
+  test("about the expert that a file's name speaks of", () => {
+    for (const [name, expert] of said.names) assert.equal(expertOfFile(name), expert, name);
+    assert.equal(expertOfFile("wan_high_quality.safetensors"), null);
+  });
+
+  test("about the given frames that a latent still has, and where others were lost, in graphs of any shape", () => {
+    let lost = 0;
+    for (const [prompt, expected] of said.latents) {
+      const content = Object.entries(prompt).map(([id, { class_type, inputs }]) => [id, [class_type, Object.fromEntries(Object.entries(inputs).map(([name, value]) => [name, Array.isArray(value) ? [value[0]] : value]))]]);
+      for (const node of graph(Object.fromEntries(content))) {
+        const { injectors, lost: gone } = carriedInto(node);
+        const ids = [...injectors].map(({ id }) => String(id)).sort();
+        const pairs = gone.map((pair) => pair.map(({ id }) => String(id)));
+        const sorted = pairs.sort((one, two) => (one.join() < two.join() ? -1 : 1));
+        const theirs = expected[node.id][1].sort((/** @type {string[]} */ one, /** @type {string[]} */ two) => (one.join() < two.join() ? -1 : 1));
+        assert.deepEqual([ids, sorted], [expected[node.id][0], theirs], JSON.stringify(prompt));
+        lost += gone.length;
+      }
+    }
+    assert.ok(lost > 100);
+  });
+
+  test("about how many frames were given, on the badge", () => {
+    for (const [count, text] of said.given) {
+      const label = count ? `${count} given frame${count === 1 ? "" : "s"}` : "";
+      assert.equal(coverage(text).label, label);
+      assert.equal(coverage(`${text}\nWarning: lost.`).label, `${label || "No given frames"}, see below`);
+    }
+  });
+
   test("about where a clip goes, in every task", () => {
-    for (const [[task, count, context_frames, positions, source_positions], expected] of said.clips) {
-      assert.deepEqual(placed("PusaConditionVideo", { task, context_frames, positions, source_positions }, count), expected);
+    for (const [id, [task, count, context_frames, positions, source_positions], expected] of said.clips) {
+      assert.deepEqual(placed("PusaConditionVideo", { task, context_frames, positions, source_positions }, count, id), expected);
     }
   });
 
   test("about the two ends of a transition, and of a loop from a clip", () => {
-    for (const [[count, context_frames], expected] of said.transitions) {
-      assert.deepEqual(placed("PusaTransition", { context_frames }, count), expected);
-      assert.deepEqual(placed("PusaLoopConditions", { kind: "clip", context_frames }, count), expected);
+    for (const [id, [count, context_frames], expected] of said.transitions) {
+      assert.deepEqual(placed("PusaTransition", { context_frames }, count, id), expected);
+      assert.deepEqual(placed("PusaLoopConditions", { kind: "clip", context_frames }, count, id), expected);
     }
   });
 
   test("about the two ends of a loop from a still", () => {
-    for (const [count, expected] of said.stills) assert.deepEqual(placed("PusaLoopConditions", { kind: "still", context_frames: 13 }, count), expected);
+    for (const [id, count, expected] of said.stills) assert.deepEqual(placed("PusaLoopConditions", { kind: "still", context_frames: 13 }, count, id), expected);
   });
 
   test("about where keyframes go, in every spacing", () => {
-    for (const [[pictures, count, spacing, times, fps], expected] of said.keyframes) {
-      assert.deepEqual(outcome(() => keyframePositions(pictures, count, spacing, times, fps)), expected, `${pictures} pictures, ${count}, ${spacing}, "${times}"`);
+    for (const [id, [pictures, count, spacing, times, fps], expected] of said.keyframes) {
+      assert.deepEqual(outcome(() => keyframePositions(pictures, count, spacing, times, fps, base(id))), expected, `${pictures} pictures, ${count}, ${spacing}, "${times}"`);
     }
   });
 });

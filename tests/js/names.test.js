@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chain } from "../../js/chain.js";
-import { coverage } from "../../js/coverage.js";
+import { coverage, reportHeight } from "../../js/coverage.js";
 import { COLOURS, colourOf, expertOf, titleFor } from "../../js/expert_names.js";
 import { viewOf } from "../../js/run_reading.js";
 
@@ -34,6 +34,20 @@ test("the badge tells coverage, and that something is wrong", () => {
   assert.equal(coverage("Layers: 299 of 300 matched, 3 of them whole differences").state, "partial");
   assert.equal(coverage("Layers: 300 of 300 matched\nWarning: high on low").state, "partial");
   assert.equal(coverage("Nothing to report").state, "plain");
+});
+
+test("the badge tells given frames, and that some were lost", () => {
+  assert.deepEqual(coverage("2 given frames: latent frame 0 (video frame 0) at 0.2; latent frame 20 (video frames 77 to 80) at 0.5."), { label: "2 given frames", state: "good" });
+  assert.deepEqual(coverage("1 given frame: latent frame 0 (video frame 0) at 0."), { label: "1 given frame", state: "good" });
+  assert.deepEqual(coverage("No given frames: plain text-to-video."), { label: "", state: "plain" });
+  assert.deepEqual(coverage("No given frames: plain text-to-video.\nWarning: lost in B."), { label: "No given frames, see below", state: "partial" });
+  assert.deepEqual(coverage("Windows 1 to 2: 4 given frames: latent frames 0 to 3.\nWarning: x"), { label: "See below", state: "partial" });
+});
+
+test("a report's box is as high as its lines, within limits", () => {
+  assert.equal(reportHeight("short"), 64);
+  assert.ok(reportHeight(`${"long ".repeat(20)}\n`.repeat(2)) > 64);
+  assert.equal(reportHeight("line\n".repeat(100)), 150);
 });
 
 test("a picture's value is taken apart as ComfyUI wrote it", () => {

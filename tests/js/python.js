@@ -15,5 +15,5 @@ export const python = process.env.PUSA_PYTHON ?? virtual.find((path) => existsSy
  */
 export function pythonValues(script) {
   const environment = { ...process.env, OMP_NUM_THREADS: "1" };
-  return JSON.parse(execFileSync(python, [script], { cwd: fileURLToPath(root), env: environment, encoding: "utf8" }));
+  return JSON.parse(execFileSync(python, [script], { cwd: fileURLToPath(root), env: environment, encoding: "utf8", maxBuffer: 1 << 28 }));
 }

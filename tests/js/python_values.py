@@ -1,6 +1,8 @@
 """Prints what pusa_core says about frames, positions, multipliers and schedules, as JSON for the JavaScript mirror's test."""
 
+import itertools
 import json
+import random
 import sys
 from pathlib import Path
 
@@ -9,7 +11,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 
 from pusa_core import clips, experts, frames, keyframes, loop, schedule
+from pusa_core.bases import BASES
 from pusa_core.errors import PusaError
+from pusa_core.given_frames import given_text
+from pusa_core.graph.latents import carried_into
+from pusa_core.lora.experts import guess_expert
 
 LENGTHS = [1, 2, 4, 5, 8, 33, 80, 81, 121]
 POSITION_TEXTS = [
@@ -97,6 +103,100 @@ KEYFRAMES = [
     for latent_frames, fps in ((1, 16.0), (21, 16.0), (21, 23.976))
 ]
 
+NAME_PARTS = [
+    *("high", "HIGH", "High", "low", "Low", "noise", "Noise", "slow", "flow", "below", "hi", "lo", "and", "to"),
+    *("quality", "res", "resolution", "detail", "details", "fps", "vram", "ram", "motion", "dynamic", "def", "definition"),
+    *("wan", "Wan2.1", "wan21", "WAN2_2", "wan22", "wan 2 2", "pusa", "Pusa_V1", "pusa v1", "v1.safetensors", "rank64"),
+    *("lora", "4steps", "lightx2v", "t2v", "14B", "e\u0301", "\u9ad8", "1", "/", "\\"),
+]  # fmt: skip
+SEPARATORS = ["", "_", "-", ".", " "]
+NAMES = [
+    "wan_high_quality.safetensors",
+    "Wan21_PusaV1_low_rank64.safetensors",
+    "wan22/high_noise_pusa.safetensors",
+    "high_noise\\low_noise_pusa.safetensors",
+    "high/pusa.safetensors",
+    "pusa_v1",
+    "pusa_v1.safetensors",
+]
+ALL_STEPS = range(1, 61)
+SHIFTS = (1.0, 3.0, 4.7, 5.0, 8.0, 12.0)
+DENOISES = (1.0, 0.6, 0.35)
+BOUNDARIES = (0.0, 0.5, 0.625, 0.8, 0.833333, 0.85, 0.875, 0.9, 0.9375, 0.95, 1.0)
+
+
+def names(count=4000):
+    """File names made of parts that matter, always the same ones."""
+    pick = random.Random(11)
+    made = [
+        "".join(pick.choice(NAME_PARTS) + pick.choice(SEPARATORS) for _ in range(pick.randint(1, 5)))
+        for _ in range(count)
+    ]
+    pairs = ["".join(parts) for parts in itertools.product(NAME_PARTS, SEPARATORS, NAME_PARTS)]
+    return [*NAMES, *pairs, *made, *(f"{name}.safetensors" for name in made)]
+
+
+def simple_sigmas(steps, shift, denoise):
+    """Core's scheduler "simple" on ModelSamplingDiscreteFlow (ComfyUI, comfy/samplers.py and comfy/model_sampling.py)."""
+    levels = (torch.arange(1, 1001, 1) / 1000) * 1000 / 1000
+    table = levels if shift == 1.0 else shift * levels / (1 + (shift - 1) * levels)
+    total = steps if denoise > 0.9999 else int(steps / denoise)
+    stride = len(table) / total
+    sigmas = [float(table[-(1 + int(i * stride))]) for i in range(total)]
+    return torch.FloatTensor([*sigmas, 0.0])[-(steps + 1) :]
+
+
+def splits():
+    """Sigmas, and the high-noise expert's steps for each boundary, of many schedules of both kinds."""
+    for kind, make in (("flow", schedule.flow_sigmas), ("simple", simple_sigmas)):
+        for case in itertools.product(ALL_STEPS, SHIFTS, DENOISES):
+            sigmas = make(*case)
+            yield [
+                kind,
+                case,
+                sigmas.tolist(),
+                [len(experts.split_sigmas(sigmas, boundary)[0]) - 1 for boundary in BOUNDARIES],
+            ]
+
+
+LATENT_CLASSES = [
+    *(
+        "PusaConditionFrames",
+        "PusaKeyframes",
+        "KSampler",
+        "RebatchLatents",
+        "LatentCompositeMasked",
+        "LatentBatch",
+    ),
+    *("BatchLatentsNode", "SetLatentNoiseMask", "EmptyHunyuanLatentVideo", "TheirJoin"),
+]
+LATENT_INPUTS = [
+    *("latent", "latent_image", "samples", "samples1", "samples2", "destination", "source", "latents", "latents.latent0"),
+    *("latents.latent1", "inputs.input0", "positions", "vae", "model"),
+]  # fmt: skip
+
+
+def latent_graphs(count=300):
+    """Random graphs, and what each of their nodes is given: ids of injectors still carried, and of those lost where."""
+    pick = random.Random(14)
+    for _ in range(count):
+        ids = [str(n) for n in range(1, pick.randint(4, 14))]
+        prompt = {
+            node: {
+                "class_type": pick.choice(LATENT_CLASSES),
+                "inputs": {
+                    name: pick.choice("ab") if name == "positions" else [pick.choice(ids), 0]
+                    for name in pick.sample(LATENT_INPUTS, pick.randint(0, 4))
+                },
+            }
+            for node in ids
+        }
+        known = {node: carried_into(prompt, node) for node in ids}
+        yield (
+            prompt,
+            {node: [sorted(one.injectors), sorted(map(list, one.lost))] for node, one in known.items()},
+        )
+
 
 def said(function, *arguments):
     """What a function returns, or the sentence it refuses with."""
@@ -114,11 +214,11 @@ def step_table(steps, shift, denoise):
     return {"sigmas": sigmas.tolist(), "timesteps": table.tolist(), "high": high}
 
 
-def transition_positions(latent_frames, context_frames):
+def transition_positions(latent_frames, context_frames, base):
     """Latent frames that a transition is given."""
     return [
         position
-        for plan in clips.plan_transition(latent_frames, context_frames)
+        for plan in clips.plan_transition(latent_frames, context_frames, base)
         for position in plan.positions
     ]
 
@@ -126,9 +226,10 @@ def transition_positions(latent_frames, context_frames):
 print(
     json.dumps(
         {
-            "lengths": [[n, frames.latent_frame_count(n)] for n in LENGTHS],
+            "lengths": [[base.id, n, base.latent_frame_count(n)] for base in BASES for n in LENGTHS],
             "latent": [
-                [n, frames.video_length(n + 1), frames.first_pixel_frame(n), frames.latent_frame_of(n)]
+                [base.id, n, base.video_length(n + 1), base.first_pixel_frame(n), base.latent_frame_of(n)]
+                for base in BASES
                 for n in range(40)
             ],
             "positions": [[text, said(frames.parse_positions, text)] for text in POSITION_TEXTS],
@@ -138,20 +239,46 @@ print(
                 for count in (1, 2, 4)
             ],
             "resolved": [
-                [p, n, unit, said(frames.resolve_position, p, n, unit)]
+                [base.id, p, n, unit, said(frames.resolve_position, p, n, unit, base)]
+                for base in BASES
                 for p in POSITIONS
                 for n in (1, 21)
                 for unit in frames.POSITION_UNITS
             ],
             "schedules": [[arguments, step_table(*arguments)] for arguments in SCHEDULES],
-            "clips": [[case, said(lambda *c: list(clips.plan_clip(*c).positions), *case)] for case in CLIPS],
+            "names": [[name, guess_expert(name, {}).expert] for name in names()],
+            "latents": list(latent_graphs()),
+            "given": [[count, given_text([0.2] * count + [1.0])] for count in range(4)],
+            "boundaries": BOUNDARIES,
+            "splits": list(splits()),
+            "clips": [
+                [
+                    base.id,
+                    case,
+                    said(lambda *c: list(clips.plan_clip(*c[:-1], base=c[-1]).positions), *case, base),
+                ]
+                for base in BASES
+                for case in CLIPS
+            ],
             "transitions": [
-                [[n, context], said(transition_positions, n, context)]
+                [base.id, [n, context], said(transition_positions, n, context, base)]
+                for base in BASES
                 for n in LATENT_FRAMES
                 for context in CONTEXTS
             ],
-            "stills": [[n, said(loop.still_positions, n)] for n in LATENT_FRAMES],
-            "keyframes": [[case, said(keyframes.keyframe_positions, *case)] for case in KEYFRAMES],
+            "stills": [
+                [base.id, n, said(loop.still_positions, n, base)] for base in BASES for n in LATENT_FRAMES
+            ],
+            "keyframes": [
+                [base.id, case, said(keyframes.keyframe_positions, *case, base)]
+                for base in BASES
+                for case in KEYFRAMES
+            ],
+            "linear_quadratic": [
+                [steps, denoise, schedule.linear_quadratic_sigmas(steps, denoise).tolist()]
+                for steps in ALL_STEPS
+                for denoise in DENOISES
+            ],
         }
     )
 )

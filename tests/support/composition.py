@@ -1,5 +1,6 @@
 """What users put between a loader and a sampler: each treatment takes and gives a MODEL, through the node's own code."""
 
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -98,9 +99,16 @@ def context_windows(model, length: int = 17, overlap: int = 4):
     """After WAN Context Windows (Manual); length and overlap in video frames."""
     from comfy_extras.nodes_context_windows import WanContextWindowsManualNode
 
+    # newer versions ask whether to shuffle the noise, which older ones do not do
+    more = {"freenoise": False} if "freenoise" in inputs_of(WanContextWindowsManualNode) else {}
     return WanContextWindowsManualNode.execute(
-        model, length, overlap, "standard_static", 1, False, "pyramid"
+        model, length, overlap, "standard_static", 1, False, "pyramid", **more
     )[0]
+
+
+def inputs_of(node_class: type) -> set[str]:
+    """Names of the inputs that a core node has in this version."""
+    return set(inspect.signature(node_class.execute).parameters)
 
 
 def attention_patch(model, scale: float = 1.5):

@@ -5,14 +5,20 @@ import json
 from pathlib import Path
 
 import torch
-from comfy.latent_formats import Wan21
+from comfy.latent_formats import Mochi, Wan21
 from comfy_api.latest import ComfyExtension, io
 
-_spec = importlib.util.spec_from_file_location(
-    "tiny_wan", Path(__file__).resolve().parents[1] / "tiny_wan.py"
-)
-tiny_wan = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tiny_wan)
+
+def support(name: str):
+    """A module of tests/support, which is no package in the server."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).resolve().parents[1] / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tiny_wan, tiny_mochi = support("tiny_wan"), support("tiny_mochi")
+support("narrow_vae").teach()
 
 
 class SeededText(io.ComfyNode):
@@ -50,16 +56,73 @@ class SeededLatent(io.ComfyNode):
     @classmethod
     def execute(cls, seed: int, frames: int, size: int, multipliers: str) -> io.NodeOutput:
         given = Wan21().process_out(tiny_wan.latent(seed, frames, size, size))
-        samples, noise_multipliers = torch.zeros_like(given), torch.ones(frames)
-        for position, multiplier in json.loads(multipliers).items():
-            samples[:, :, int(position)] = given[:, :, int(position)]
-            noise_multipliers[int(position)] = multiplier
-        return io.NodeOutput({"samples": samples, "noise_multipliers": noise_multipliers})
+        return io.NodeOutput(with_frames(given, multipliers))
+
+
+def with_frames(given: torch.Tensor, multipliers: str) -> dict:
+    """The LATENT with those frames of `given` that have a multiplier in the JSON text."""
+    samples, noise_multipliers = torch.zeros_like(given), torch.ones(given.shape[2])
+    for position, multiplier in json.loads(multipliers).items():
+        samples[:, :, int(position)] = given[:, :, int(position)]
+        noise_multipliers[int(position)] = multiplier
+    return {"samples": samples, "noise_multipliers": noise_multipliers}
+
+
+class SeededMochi(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeededMochi",
+            category="tests",
+            inputs=[io.Int.Input("seed", default=1)],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, seed: int) -> io.NodeOutput:
+        return io.NodeOutput(tiny_mochi.model(seed))
+
+
+class SeededMochiText(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeededMochiText",
+            category="tests",
+            inputs=[io.Int.Input("seed", default=1), io.Int.Input("tokens", default=17)],
+            outputs=[io.Conditioning.Output()],
+        )
+
+    @classmethod
+    def execute(cls, seed: int, tokens: int) -> io.NodeOutput:
+        return io.NodeOutput(tiny_mochi.prompt(seed, tokens))
+
+
+class SeededMochiLatent(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SeededMochiLatent",
+            category="tests",
+            inputs=[
+                io.Int.Input("seed", default=1),
+                io.Int.Input("frames", default=5),
+                io.Int.Input("height", default=8),
+                io.Int.Input("width", default=8),
+                io.String.Input("multipliers", default="{}"),
+            ],
+            outputs=[io.Latent.Output()],
+        )
+
+    @classmethod
+    def execute(cls, seed: int, frames: int, height: int, width: int, multipliers: str) -> io.NodeOutput:
+        given = Mochi().process_out(tiny_mochi.latent(seed, frames, height, width))
+        return io.NodeOutput(with_frames(given, multipliers))
 
 
 class SeededExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [SeededText, SeededLatent]
+        return [SeededText, SeededLatent, SeededMochi, SeededMochiText, SeededMochiLatent]
 
 
 async def comfy_entrypoint() -> SeededExtension:

@@ -1,0 +1,39 @@
+"""The prompt that ComfyUI is working on, for what must notice a changed setting of any node."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ...pusa_core.graph.fingerprint import graph_fingerprint
+
+
+def prompt_fingerprint() -> str | float:
+    """A text that is equal for equal prompts; a NaN, which ComfyUI's cache finds equal to nothing, where the prompt cannot be had.
+
+    `fingerprint_inputs` is called without hidden inputs (execution.py, IsChangedCache.get), so the prompt comes from the queue:
+    its running items are (number, prompt id, prompt, ...) from 0.3.64 to 0.33.
+    """
+    prompt = running_prompt()
+    # a new object each time: the cache compares by identity first, and math.nan is one object
+    return float("nan") if prompt is None else graph_fingerprint(prompt)
+
+
+def running_prompt() -> dict[str, Any] | None:
+    """The API prompt under way; None without a server, or where it is not clear which one it is."""
+    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    running = getattr(getattr(server, "prompt_queue", None), "currently_running", None)
+    if not isinstance(running, dict) or len(running) != 1:
+        return None
+    (item,) = list(running.values())
+    prompt = item[2] if isinstance(item, tuple | list) and len(item) > 2 else None
+    return prompt if isinstance(prompt, dict) else None
+
+
+def graph_around(hidden: Any) -> tuple[dict[str, Any] | None, str]:
+    """The API prompt and the node's own id from a node's hidden inputs; (None, "") where a node is called without a server.
+
+    hidden: `cls.hidden` of a node that asks for io.Hidden.prompt and io.Hidden.unique_id.
+    """
+    prompt, node = getattr(hidden, "prompt", None), getattr(hidden, "unique_id", None)
+    return (prompt, str(node)) if prompt and node is not None else (None, "")

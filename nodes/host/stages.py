@@ -1,0 +1,214 @@
+"""Several models behind one MODEL, each for its part of the schedule: stages, of which Wan2.2's two experts are the common case.
+
+Each part after the first is a run of its own without fresh noise, under a copy of the guider that points to that stage's model, so that
+ComfyUI's manager loads and frees one model after the other.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...pusa_core.errors import PusaError
+from ...pusa_core.experts import StageEnd, split_schedule
+from . import symbols
+from .features import Aspect, Feature, Hooks, apply, feature_of, features_of, put
+from .identity import model_identity
+from .masked_runs import MaskReference
+from .models import base_of
+from .timesteps import multipliers_of
+from .transfer import carry_over
+
+SEEDS = 2**64
+"""Seeds that ComfyUI's widget offers, 0 to 2^64 - 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One model and where its part of the schedule ends."""
+
+    model: Any  # MODEL
+    end: StageEnd | None  # None for the last stage, which takes what is left
+    cfg: float = 0.0  # guidance of the stage, 0 takes the sampler's
+    cfg_name: str = "cfg"  # of the input that sets it, for sentences
+
+
+@dataclass(frozen=True, eq=False)
+class Stages(Feature):
+    """Each stage runs its part of the schedule; what is done to the MODEL afterwards holds for all of them."""
+
+    stages: tuple[Stage, ...]
+
+    name = "Pusa Stages"
+    key = "pusa_experts"
+    changes = frozenset({Aspect.EXPERTS})
+    relies_on = frozenset({Aspect.EXPERTS})
+    needs = ("WrappersMP", "CFGGuider", "KSAMPLER")
+    some = "part of the stages"
+    remedy = "Connect the loaded models themselves, or chain Pusa Stages by its input earlier."
+
+    def settings(self) -> Any:
+        # the first stage's model is the patcher that carries this feature
+        return [(stage.end, stage.cfg) for stage in self.stages], [
+            model_identity(stage.model) for stage in self.stages[1:]
+        ]
+
+    def features_inside(self) -> tuple[Feature, ...]:
+        """Features of the later stages, which the MODEL itself does not show."""
+        return tuple(feature for stage in self.stages[1:] for feature in features_of(stage.model))
+
+    def hooks(self, patcher: Any) -> Hooks:
+        return Hooks(wrappers={symbols.WrappersMP.OUTER_SAMPLE: StagedRun(self)})
+
+    def later_models(self, staged: Any) -> list[Any]:
+        """The models of the stages after the first, with all that was done to the MODEL `staged` after it was joined."""
+        applied = features_of(staged)
+        since = applied[applied.index(self) + 1 :]
+        models = []
+        for stage in self.stages[1:]:
+            # ComfyUI samples hook LoRAs on a copy without dynamic VRAM (CFGGuider.inner_set_conds, 0.18 and later)
+            delegated = _is_dynamic(stage.model) and not _is_dynamic(staged)
+            model = stage.model.get_non_dynamic_delegate() if delegated else stage.model.clone()
+            carry_over(self.stages[0].model, staged, model)
+            for feature in since:
+                put(model, feature, feature.carry_to)
+            models.append(model)
+        if any((multipliers_of(staged) is None) != (multipliers_of(model) is None) for model in models):
+            raise PusaError(
+                f"Only {self.some} has vectorized timesteps. Put Apply Vectorized Timesteps once, after {self.name}."
+            )
+        return models
+
+
+def _is_dynamic(patcher: Any) -> bool:
+    """Whether ComfyUI keeps this model's weights by dynamic VRAM; no version before 0.18 does."""
+    return hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
+
+
+class StagedRun:
+    """OUTER_SAMPLE wrapper: one run of a sampler over all stages."""
+
+    def __init__(self, feature: Stages):
+        self.feature = feature
+
+    def __call__(
+        self,
+        executor: Any,
+        noise: Tensor,
+        latent_image: Tensor,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None = None,
+        callback: Callable[..., None] | None = None,
+        disable_pbar: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        guider, stages = executor.class_obj, self.feature.stages
+        parts = split_schedule(sigmas, [stage.end for stage in stages[:-1]])
+        # made before the first step, so that what cannot run is said before minutes have passed
+        models = [None, *self.feature.later_models(guider.model_patcher)]
+        running = [
+            (stage, model, part)
+            for stage, model, part in zip(stages, models, parts, strict=True)
+            if len(part) > 1
+        ]
+        reference = MaskReference() if denoise_mask is not None and len(running) > 1 else None
+        done, steps = 0, len(sigmas) - 1
+        for number, (stage, model, part) in enumerate(running):
+            progress = count_from(callback, done, steps)
+            used = sampler if reference is None else reference.used_by(sampler, first=number == 0)
+            if number:
+                noise = torch.zeros_like(noise)
+                # a further run with fresh noise must not repeat the first one's
+                seed = None if seed is None else (seed + 1) % SEEDS
+            rest = (noise, latent_image, used, part.clone(), denoise_mask, progress, disable_pbar, seed)
+            if model is None:
+                with using_cfg(guider, stage.cfg, stage.cfg_name):
+                    latent_image = executor(*rest, **kwargs)
+            else:
+                latent_image = self._on_another(guider, model, stage, rest)
+            done += len(part) - 1
+        return latent_image
+
+    def _on_another(self, guider: Any, model: Any, stage: Stage, arguments: tuple[Any, ...]) -> Tensor:
+        """A whole run of a copy of the guider on another model."""
+        guider = copy.copy(guider)
+        guider.model_patcher = model
+        guider.model_options = model.model_options
+        with using_cfg(guider, stage.cfg, stage.cfg_name):
+            return guider.sample(*arguments)
+
+
+def join_stages(earlier: Any, later: Any, end: StageEnd, earlier_cfg: float, later_cfg: float) -> Any:
+    """One MODEL that runs `earlier` up to its end and then `later`; `earlier` may hold stages already."""
+    of_earlier, of_later = base_of(earlier), base_of(later)
+    if of_earlier is not of_later:
+        raise PusaError(
+            f"earlier is {of_earlier.title} and later {of_later.title}: their latents differ. Use two models of one base."
+        )
+    if feature_of(later, Stages) is not None:
+        raise PusaError(
+            "later already holds several models. Chain Pusa Stages the other way: the model with stages goes into earlier."
+        )
+    held = feature_of(earlier, Stages)
+    if held is None:
+        stages = [Stage(earlier, end, earlier_cfg, "earlier_cfg")]
+    else:
+        if earlier_cfg:
+            raise PusaError(
+                f"earlier_cfg is {earlier_cfg}, but earlier holds {len(held.stages)} stages with guidance of their own. Set it to 0."
+            )
+        earlier, models = without_stages(earlier, held), held.later_models(earlier)
+        stages = [
+            replace(stage, model=model) for stage, model in zip(held.stages, [earlier, *models], strict=True)
+        ]
+        stages[-1] = replace(stages[-1], end=end)
+    return apply(earlier, Stages((*stages, Stage(later, None, later_cfg, "later_cfg"))))
+
+
+def without_stages(model: Any, feature: Stages) -> Any:
+    """A clone of the MODEL that is its first stage alone, with all that was done to it."""
+    alone = model.clone()
+    feature.detach(alone)
+    alone.set_attachments("pusa_features", tuple(one for one in features_of(model) if one is not feature))
+    return alone
+
+
+def count_from(
+    callback: Callable[..., None] | None, first_step: int, steps: int
+) -> Callable[..., None] | None:
+    """The callback of a whole run of `steps`, for the part of it that begins at `first_step`."""
+    if callback is None:
+        return None
+    return lambda step, x0, x, _: callback(first_step + step, x0, x, steps)
+
+
+@contextmanager
+def using_cfg(guider: Any, cfg: float, name: str) -> Iterator[None]:
+    """Guidance of one stage: 0 leaves the guider's own, 1 needs no negative prompt."""
+    if cfg == 0:
+        yield
+        return
+    if type(guider).set_cfg is not symbols.CFGGuider.set_cfg:
+        raise PusaError(
+            f"{name} is {cfg}, but the guider {type(guider).__name__} has several guidance values of its own. "
+            f"Set {name} to 0, or use CFGGuider."
+        )
+    if cfg != 1 and not guider.original_conds.get("negative"):
+        raise PusaError(
+            f"{name} is {cfg}, but the guider {type(guider).__name__} has no negative prompt to guide away from. "
+            f"Use CFGGuider with a negative prompt, or set {name} to 0 or 1."
+        )
+    before = guider.cfg
+    guider.set_cfg(cfg)
+    try:
+        yield
+    finally:
+        guider.set_cfg(before)
