@@ -27,7 +27,9 @@ from .search_words import search_words
 BASE_NAMES = [name for name in BASES if name != "any"]
 NO_EXPERT = "none"
 EXPERT_NAMES = [NO_EXPERT, *filter(None, EXPERTS)]
-DATASET_TOOLTIP = "Name of the data set: the folder output/pusa_training/<dataset> with one cache file a clip."
+DATASET_TOOLTIP = (
+    "Name of the data set: the folder output/pusa_training/<dataset> with one cache file a clip."
+)
 BAD_TOOLTIP = "A clip that is broken or too short: stop names it and ends the run, skip names it and goes on with the others."
 
 
@@ -64,14 +66,19 @@ class PusaTrainingFolder(io.ComfyNode):
         return float("nan")  # cache files come and go
 
     @classmethod
-    def execute(cls, folder: str, dataset: str, clips_per_run: int = 20, bad_clips: str = "stop") -> io.NodeOutput:
+    def execute(
+        cls, folder: str, dataset: str, clips_per_run: int = 20, bad_clips: str = "stop"
+    ) -> io.NodeOutput:
         place = folder_inside(Path(folder_paths.get_input_directory()), folder, "folder")
         sources, bad = find_sources(place)
         if bad and bad_clips == "stop":
             raise PusaError(" ".join(bad) + ' Or set bad_clips to "skip".')
         waiting = [source for source in sources if not cache_path(dataset, source.name).is_file()]
         taken = waiting[: clips_per_run or len(waiting)]
-        lines = [f"{len(taken)} of {len(sources)} clips are taken, {len(waiting) - len(taken)} are left for later runs.", *bad]
+        lines = [
+            f"{len(taken)} of {len(sources)} clips are taken, {len(waiting) - len(taken)} are left for later runs.",
+            *bad,
+        ]
         if not taken:
             lines[0] = f"All {len(sources)} clips are cached in output/{FOLDER}/{dataset}."
         status = "\n".join(lines)
@@ -144,11 +151,15 @@ class PusaTrainingClip(io.ComfyNode):
         path = cache_path(dataset, name)
         try:
             clip = replace(clip_of(video, frame_rate), name=name)
-            fit = Fit(width, height, parse_lengths(lengths), keep_proportions, BASES[base].pixel_multiple, resize)
+            fit = Fit(
+                width, height, parse_lengths(lengths), keep_proportions, BASES[base].pixel_multiple, resize
+            )
             if is_picture(clip):
                 fit = replace(fit, lengths=(1,))
             text = prompt.strip()
-            shape = cache_clip(path, clip, text, embedding(positive), empty and embedding(empty), vae.encode, base, fit)
+            shape = cache_clip(
+                path, clip, text, embedding(positive), empty and embedding(empty), vae.encode, base, fit
+            )
             said = f"{path.relative_to(output_folder()).as_posix()}: latent {' x '.join(map(str, shape))}"
         except PusaError as error:
             if bad_clips == "stop":
@@ -255,7 +266,9 @@ def cache_path(dataset: str, name: str) -> Path:
 def video_of(source: Source) -> Any:
     """A video file as VIDEO, read when it is needed; a picture as a VIDEO of one frame."""
     if source.path.suffix.lower() in PICTURES:
-        return VideoFromComponents(VideoComponents(images=load_picture(source.path), audio=None, frame_rate=Fraction(16)))
+        return VideoFromComponents(
+            VideoComponents(images=load_picture(source.path), audio=None, frame_rate=Fraction(16))
+        )
     return VideoFromFile(str(source.path))
 
 

@@ -87,7 +87,18 @@ def write_config(folder: Path, steps: int = 4, save_every: int = 2, extra: str =
 
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
-ACCELERATE = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+ACCELERATE = [
+    "accelerate.commands.launch",
+    "--cpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+]
 
 
 def command(*arguments: object, processes: int = 1, launcher: Sequence[str] = TORCHRUN) -> list[str]:
