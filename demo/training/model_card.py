@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from .. import data
+from .. import data, world
 from ..report import table
 from . import distill, flow, latents, lora, pusa, vae
 from .experts import HIGH_NOISE, LOW_NOISE
@@ -86,6 +86,7 @@ def _facts(runs: Path) -> dict[str, object]:
         "clips": latents.CLIPS,
         "vae_clips": vae.CLIPS,
         "captions": captions,
+        "straight": world.STRAIGHT_SHARE,
         "image_psnr": f"{video['image_psnr']:.1f}",
         "clip_psnr": f"{video['clip_psnr']:.1f}",
         "dim": flow.DIT.dim,
@@ -125,7 +126,7 @@ weights agree with these only as far as floating-point arithmetic of another pro
 ## How
 
 * **Data.** `demo/data.py` draws the clips: 3 shapes, 5 colours, 3 backgrounds, 4 directions, 2 speeds, 2 sizes, so {captions} captions, with
-  random place and radius. A tenth of all captions, chosen by their hash, is held out: no training clip has them. {vae_clips} clips train the VAE, {clips}
+  random place and radius. They are {straight:.0%} of the clips; in the others (`demo/world.py`) the shape bounces, circles, swings, spins or fades. A tenth of all captions, chosen by their hash, is held out: no training clip has them. {vae_clips} clips train the VAE, {clips}
   others the DiTs. Nothing was downloaded.
 * **VAE.** Wan 2.1's layers at width 8. First single images, then clips of 9 and 17 frames; {image_psnr} dB on held-out images, {clip_psnr} dB on held-out clips of 33
   frames. Some layers are idle (zeros in the file): attention, the second block of a pair, and the earlier taps of the convolutions at

@@ -72,7 +72,9 @@ class Stages(Feature):
         since = applied[applied.index(self) + 1 :]
         models = []
         for stage in self.stages[1:]:
-            model = stage.model.clone()
+            # ComfyUI samples hook LoRAs on a copy without dynamic VRAM (CFGGuider.inner_set_conds, 0.18 and later)
+            delegated = _is_dynamic(stage.model) and not _is_dynamic(staged)
+            model = stage.model.get_non_dynamic_delegate() if delegated else stage.model.clone()
             carry_over(self.stages[0].model, staged, model)
             for feature in since:
                 put(model, feature, feature.carry_to)
@@ -82,6 +84,11 @@ class Stages(Feature):
                 f"Only {self.some} has vectorized timesteps. Put Apply Vectorized Timesteps once, after {self.name}."
             )
         return models
+
+
+def _is_dynamic(patcher: Any) -> bool:
+    """Whether ComfyUI keeps this model's weights by dynamic VRAM; no version before 0.18 does."""
+    return hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
 
 
 class StagedRun:

@@ -180,3 +180,15 @@ def low_options(change, start):
 def test_options_removed_replaced_and_added_after_the_switch(load_tiny_wan, change, wanted):
     found = low_options(change, (load_tiny_wan(10), load_tiny_wan(11)))
     assert found.get("mine") == wanted
+
+
+def test_a_run_on_a_copy_without_dynamic_vram_goes_on_with_such_a_copy(load_tiny_wan, monkeypatch):
+    """A double of 0.18 and later, which samples hook LoRAs so: "Hooks not implemented in ModelPatcherDynamic"."""
+    high, low, of_low = load_tiny_wan(10), load_tiny_wan(11), load_tiny_wan(11)
+    switched = switch_experts(high, low, 0.875)
+    for patcher, dynamic in ((high, True), (low, True), (of_low, False), (switched, False)):
+        monkeypatch.setattr(patcher, "is_dynamic", lambda dynamic=dynamic: dynamic, raising=False)
+    monkeypatch.setattr(low, "get_non_dynamic_delegate", of_low.clone, raising=False)
+    assert experts_of(switched).low_after(switched).model is of_low.model
+    monkeypatch.setattr(switched, "is_dynamic", lambda: True)
+    assert experts_of(switched).low_after(switched).model is low.model

@@ -225,8 +225,12 @@ class Graph:
         found = [treatment for treatment, _ in self.chain if treatment.seen and treatment.name != VECTORIZED]
         return list(dict.fromkeys(found))
 
+    def partner(self) -> Treatment | None:
+        """What of it is ComfyUI's and not the pack's."""
+        return next((treatment for treatment, _ in self.chain if treatment.kind is None), None)
+
     def without_frozen_cache(self) -> "Graph":
-        """The graph without the nodes of that name; the treatment that is left is put alone."""
+        """The graph without the nodes of that name."""
         return replace(
             self, chain=tuple(one for one in self.chain if one[0].name != "Pusa Frozen Frame Cache")
         )

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from support.pairs import Graph, Treatment, features, of_a_model, of_a_run
 
 BEGIN, END = "<!-- pairs: written by tests/in_comfy/test_pairs.py -->", "<!-- end of the pairs -->"
+FAILS_ALONE = "ComfyUI fails alone"
+"""A partner that this ComfyUI cannot run without the pack either."""
 OF_VERSION = "on ComfyUI "
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a graph gave: right, refused or steps aside, and the words of the last two."""
+    """What a graph gave: right, refused, steps aside or FAILS_ALONE, and the words of all but the first."""
 
     kind: str
     words: str = ""
@@ -21,9 +23,10 @@ class Outcome:
 def counts(outcomes: Mapping[str, Outcome]) -> str:
     """One line: how many graphs came out how."""
     number = Counter(outcome.kind for outcome in outcomes.values())
+    alone = f", {number[FAILS_ALONE]} where ComfyUI fails without the pack too" if number[FAILS_ALONE] else ""
     return (
         f"{len(outcomes)} graphs: {number['right']} equal to the calculation by hand, {number['refused']} refused in a sentence, "
-        f"{number['steps aside']} where the cache steps aside with a log line; none wrong in silence"
+        f"{number['steps aside']} where the cache steps aside with a log line{alone}; none wrong in silence"
     )
 
 
@@ -86,5 +89,5 @@ def version_of(text: str) -> str:
 
 def rows(table: str) -> dict[str, str]:
     """Rows of a table by their first cell."""
-    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    lines = [line for line in table.splitlines() if line.startswith("| ") and FAILS_ALONE not in line]
     return {line.split("|")[1].strip(): line for line in lines}
