@@ -20,6 +20,9 @@ def require_base(model: Any) -> HostBase:
     for host in usable:
         if host.is_this(model.model):
             return host
+    for host in HOSTS:  # a model of a base whose class this ComfyUI keeps elsewhere
+        if type(model.model).__name__ in symbols.missing(host.needs):
+            symbols.require(host.base.title, host.needs)
     reason = next(filter(None, (host.refusal(model.model) for host in usable)), None)
     reason = reason or f"This is not a Wan model but {type(model.model).__name__}."
     others = "; ".join(base.models for base in BASES if base is not WAN)

@@ -155,6 +155,20 @@ def check_sampler(sampler: Any) -> None:
         )
 
 
+def check_part(sampler: Any, sigmas: Tensor) -> None:
+    """Refuse a part of a run, with levels [S+1], in which ComfyUI's sampler would hand the latent back with all its noise.
+
+    uni_pc needs two steps to move at all; dpm_fast and dpm_adaptive end at the last level above 0, which may be their first.
+    """
+    name, ends_clean = sampler_name(sampler), bool(sigmas[-1] == 0)
+    idle = name in {"uni_pc", "uni_pc_bh2"} or (name in {"dpm_fast", "dpm_adaptive"} and ends_clean)
+    if idle and len(sigmas) == 2:
+        raise PusaError(
+            f"One of the models gets one step, and the sampler {name} does nothing in a run of one step. Give each model two "
+            "steps or more (more steps, or another sigma at which they change), or choose another sampler, such as euler."
+        )
+
+
 def _check_deterministic_twin(sampler: Any) -> None:
     """Refuse samplers like RES4LYF's res_2m, which add noise unless they are called res_2m_ode or given eta 0."""
     name = getattr(getattr(sampler, "sampler_function", None), "__name__", "").removeprefix("sample_")

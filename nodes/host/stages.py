@@ -22,6 +22,7 @@ from .features import Aspect, Feature, Hooks, apply, feature_of, features_of, pu
 from .identity import model_identity
 from .masked_runs import MaskReference
 from .models import base_of
+from .samplers import check_part
 from .timesteps import multipliers_of
 from .transfer import carry_over
 
@@ -119,6 +120,9 @@ class StagedRun:
             for stage, model, part in zip(stages, models, parts, strict=True)
             if len(part) > 1
         ]
+        if len(running) > 1:
+            for _, _, part in running:
+                check_part(sampler, part)
         reference = MaskReference() if denoise_mask is not None and len(running) > 1 else None
         done, steps = 0, len(sigmas) - 1
         for number, (stage, model, part) in enumerate(running):

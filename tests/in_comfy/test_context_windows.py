@@ -46,7 +46,7 @@ def test_every_frame_of_a_window_with_an_anchor_has_its_own_timestep(load_tiny_w
     sigmas = flow_sigmas(3, SHIFT)
     custom_sampler(vectorized(model, latent), latent, sigmas)
     side = by_hand.Side(10, multipliers=MULTIPLIERS)
-    part = by_hand.Part(by_hand.Setup(side), side, sigmas, latent["samples"], latent["samples"], None)
+    part = by_hand.Part(by_hand.Setup((side,)), side, sigmas, latent["samples"], latent["samples"], None)
     assert len(seen) == 3
     for x, timestep, found in seen:
         theirs = part.of_frames(x, timestep, 1, (2, 3, 4))

@@ -192,3 +192,25 @@ def test_a_run_on_a_copy_without_dynamic_vram_goes_on_with_such_a_copy(load_tiny
     assert experts_of(switched).low_after(switched).model is of_low.model
     monkeypatch.setattr(switched, "is_dynamic", lambda: True)
     assert experts_of(switched).low_after(switched).model is low.model
+
+
+@pytest.mark.parametrize("sampler", ["uni_pc", "uni_pc_bh2", "dpm_fast", "dpm_adaptive"])
+def test_a_last_part_of_one_step_is_refused_for_samplers_that_do_nothing_in_it(load_tiny_wan, sampler):
+    """Found by the pairs: the video came out with all the noise of the hand-over."""
+    latent = video_latent(GIVEN)
+    sigmas = flow_sigmas(4, SHIFT)
+    model = vectorized(switch_experts(load_tiny_wan(10), load_tiny_wan(11), 0.7), latent)
+    with pytest.raises(
+        PusaError, match=f"One of the models gets one step, and the sampler {sampler} does nothing"
+    ):
+        custom_sampler(model, latent, sigmas, sampler)
+    model = vectorized(switch_experts(load_tiny_wan(10), load_tiny_wan(11), 0.875), latent)
+    assert torch.isfinite(custom_sampler(model, latent, sigmas, sampler)[0]).all()
+
+
+def test_a_first_part_of_one_step_is_refused_for_uni_pc_only(load_tiny_wan):
+    latent, sigmas = video_latent(GIVEN), flow_sigmas(4, SHIFT)
+    model = vectorized(switch_experts(load_tiny_wan(10), load_tiny_wan(11), 0.95), latent)
+    with pytest.raises(PusaError, match="the sampler uni_pc does nothing in a run of one step"):
+        custom_sampler(model, latent, sigmas, "uni_pc")
+    assert torch.isfinite(custom_sampler(model, latent, sigmas, "dpm_fast")[0]).all()

@@ -29,6 +29,15 @@ outcomes: dict[str, pairs_table.Outcome] = {}
 """What came out, by the order of a graph; filled by test_pair, read by the last test."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Matrices this small gain nothing from threads, and lose ten times over where the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def workshop(pack, tiny_wan_file, tiny_lora_file):
     import nodes

@@ -15,6 +15,7 @@ BESIDE_NEEDS = {
         name: {"WAN21"}
         for name in (
             "Wan2.2 MoE Switch",
+            "Pusa Stages",
             "Apply Vectorized Timesteps",
             "Pusa Frozen Frame Cache",
             "Loop Model",

@@ -44,9 +44,8 @@ class Side:
 class Setup:
     """A whole graph."""
 
-    high: Side
-    low: Side | None = None
-    boundary: float = 0.0
+    sides: tuple[Side, ...]  # models in the order in which they run
+    ends: tuple[float, ...] = ()  # sigma below which the next one runs
     sampler: str = "euler"
     ours: bool = False  # the sampler is Vectorized Timestep Sampler's own
     guider: str = "CFGGuider"
@@ -57,9 +56,12 @@ class Setup:
     steps: int = STEPS
 
     def each(self, **changes: Any) -> "Setup":
-        """The same with changes to every expert that a node reaches here: one before the switch, both after it."""
-        low = self.low and replace(self.low, **changes)
-        return replace(self, high=replace(self.high, **changes), low=low)
+        """The same with changes to every model that a node reaches here: one before a switch, all of them after it."""
+        return replace(self, sides=tuple(replace(side, **changes) for side in self.sides))
+
+    def followed_by(self, seed: int, end: float) -> "Setup":
+        """The same with one more model, of this seed, below a sigma."""
+        return replace(self, sides=(*self.sides, Side(seed)), ends=(*self.ends, end))
 
 
 @functools.cache
@@ -229,18 +231,18 @@ def result(setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
     noise = comfy.sample.prepare_noise(latent["samples"], SEED)
     clean = Wan21().process_in(latent["samples"])
     mask = latent["noise_mask"].reshape(1, 1, *latent["samples"].shape[2:]) if setup.masked else None
-    at_boundary = int((sigmas[:-1] >= setup.boundary).sum()) if setup.low else len(sigmas) - 1
-    cuts = sorted({0, *setup.stages, at_boundary, len(sigmas) - 1})
-    x = None
+    changes = [int((sigmas[:-1] >= end).sum()) for end in setup.ends]
+    cuts = sorted({0, *setup.stages, *changes, len(sigmas) - 1})
+    x, first = None, None
     for begin, end in itertools.pairwise(cuts):
-        side = setup.high if begin < at_boundary else setup.low
-        part = Part(setup, side, sigmas[begin : end + 1], clean, noise, mask)
+        number = sum(begin >= change for change in changes)
+        first = number if first is None else first
+        part = Part(setup, setup.sides[number], sigmas[begin : end + 1], clean, noise, mask)
         if x is None:
             level = part.levels(sigmas[begin])
             x = (1 - level) * clean + level * noise
-        # a second expert's fresh noise must not repeat the first one's
-        seed = SEED + (setup.low is not None and begin >= at_boundary > 0)
-        x = run_sampler(setup, part, x, seed)
+        # a further model's fresh noise must not repeat the first one's
+        x = run_sampler(setup, part, x, SEED + number - first)
     return Wan21().process_out(x)
 
 

@@ -18,6 +18,9 @@ from support.comfy_runs import CFG, SEED, SHIFT, ksampler_in_two_stages, prompt,
 VECTORIZED = "Apply Vectorized Timesteps"
 BY_BLOCK = "torch.compile of each block"
 HIGH, LOW, BOUNDARY = 10, 11, 0.875
+STAGES = ((12, 0.7), (LOW, BOUNDARY))
+"""Later model and sigma of Pusa Stages, by variant; 0 may stand behind another stage."""
+SWITCHES = ("Wan2.2 MoE Switch", "Pusa Stages")
 ALWAYS = 1000.0
 """Threshold with which EasyCache and LazyCache leave out every step that they can: all from the third on."""
 CACHE_STEPS = 6
@@ -56,6 +59,7 @@ def features() -> dict[type, Treatment]:
     from comfyui_pusa.nodes.host.lora_patches import LoraOnDisk
     from comfyui_pusa.nodes.host.merge import MergedLoras
     from comfyui_pusa.nodes.host.roll import LoopRoll
+    from comfyui_pusa.nodes.host.stages import Stages
     from comfyui_pusa.nodes.host.timesteps import VectorizedTimesteps
 
     def latent(variant: int) -> dict:
@@ -71,11 +75,11 @@ def features() -> dict[type, Treatment]:
         return workshop.node("PusaMergeLoras", lora(workshop, model, 104 + variant), "in memory")
 
     def with_lora(setup: Setup, seed: int) -> Setup:
-        low = setup.low and replace(setup.low, loras=(*setup.low.loras, seed))
-        return replace(setup, high=replace(setup.high, loras=(*setup.high.loras, seed)), low=low)
+        return replace(setup, sides=tuple(replace(side, loras=(*side.loras, seed)) for side in setup.sides))
 
-    def switched(setup: Setup, variant: int) -> Setup:
-        return replace(setup, low=Side(LOW), boundary=BOUNDARY)
+    def staged(workshop: Workshop, model: Any, variant: int) -> Any:
+        seed, end = STAGES[variant]
+        return workshop.node("PusaStages", model, workshop.load(seed), end)
 
     makers = {
         LoraOnDisk: (
@@ -85,8 +89,9 @@ def features() -> dict[type, Treatment]:
         MergedLoras: (merged, lambda setup, variant: with_lora(setup, 104 + variant)),
         ExpertSwitch: (
             lambda workshop, model, _: workshop.node("PusaMoESwitch", model, workshop.load(LOW), BOUNDARY),
-            switched,
+            lambda setup, _: setup.followed_by(LOW, BOUNDARY),
         ),
+        Stages: (staged, lambda setup, variant: setup.followed_by(*STAGES[variant])),
         VectorizedTimesteps: (
             lambda workshop, model, variant: workshop.node(
                 "PusaVectorizedTimesteps", model, latent(variant), SHIFT
@@ -207,15 +212,16 @@ class Graph:
 
     def setup(self, without: Treatment | None = None) -> Setup:
         """The graph in words; without: one treatment left out."""
-        setup = Setup(Side(HIGH))
+        setup = Setup((Side(HIGH),))
         for treatment, variant in self.chain:
             if treatment is without:
                 continue
             setup = treatment.noted(setup, variant)
-        if self.on_each:  # what stands before the switch was noted for the high-noise expert only
+        if self.on_each:  # what stands before the switch was noted for the first model only
             before, variant = self.chain[0]
-            if before is not without and setup.low is not None:
-                setup = replace(setup, low=before.noted(Setup(setup.low), variant).high)
+            if before is not without and len(setup.sides) > 1:
+                later = before.noted(Setup(setup.sides[1:]), variant)
+                setup = replace(setup, sides=(setup.sides[0], *later.sides))
         if not self.vectorizes(without):
             setup = setup.each(multipliers=MULTIPLIERS)
         return setup
@@ -242,9 +248,9 @@ class Graph:
         """The MODEL that comes out of the nodes."""
         model = workshop.load(HIGH)
         if self.on_each:
-            (treatment, variant), _ = self.chain
-            low = treatment.put(workshop, workshop.load(LOW), variant)
-            model = workshop.node("PusaMoESwitch", treatment.put(workshop, model, variant), low, BOUNDARY)
+            (before, variant), (switch, of_switch) = self.chain
+            treated = replace(workshop, load=lambda seed: before.put(workshop, workshop.load(seed), variant))
+            model = switch.put(treated, treated.load(HIGH), of_switch)
         else:
             for treatment, variant in self.chain:
                 model = treatment.put(workshop, model, variant)
@@ -254,7 +260,7 @@ class Graph:
 
     def latent(self) -> dict:
         setup = self.setup()
-        latent = video_latent(setup.high.multipliers or MULTIPLIERS, setup.batch)
+        latent = video_latent(setup.sides[0].multipliers or MULTIPLIERS, setup.batch)
         if setup.masked:
             mask = torch.zeros(latent["samples"].shape[2:])
             mask[:, :, 1:] = 1
@@ -283,7 +289,7 @@ def graphs() -> Iterator[Graph]:
 
 def _ordered(first: Treatment, second: Treatment) -> Iterator[Graph]:
     yield Graph(((first, int(first is second)), (second, 0)))
-    if second.name == "Wan2.2 MoE Switch" and first is not second:
+    if second.name in SWITCHES and first.name not in SWITCHES:
         yield Graph(((first, 0), (second, 0)), on_each=True)
 
 
