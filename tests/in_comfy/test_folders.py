@@ -1,4 +1,5 @@
 import csv
+import inspect
 import json
 
 import pytest
@@ -116,4 +117,7 @@ def test_a_folders_picture_is_what_core_load_image_gives(mode, pack, tmp_path, m
     name = f"modes_{mode}.{'tif' if mode == 'CMYK' else 'png'}"
     picture.save(tmp_path / name)
     monkeypatch.setattr(folder_paths, "get_annotated_filepath", lambda name, *_: str(tmp_path / name))
-    assert torch.equal(load_picture(tmp_path / name), comfy_nodes.LoadImage().load_image(name)[0])
+    ours, theirs = load_picture(tmp_path / name), comfy_nodes.LoadImage().load_image(name)[0]
+    # newer versions read pictures as one-frame videos, whose conversion from grey and CMYK rounds otherwise
+    by_ffmpeg = "VideoFromFile" in inspect.getsource(comfy_nodes.LoadImage)
+    torch.testing.assert_close(ours, theirs, atol=0.02 if by_ffmpeg else 0, rtol=0)
