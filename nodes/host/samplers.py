@@ -94,7 +94,9 @@ class PerFrameSampler(symbols.base_class("KSAMPLER")):  # type: ignore[misc]
         def run(
             model: Any, x: Tensor, sigmas: Tensor, extra_args: Any, callback: Any, disable: Any
         ) -> Tensor:
-            draw = symbols.default_noise_sampler(x, seed=extra_args.get("seed"))
+            seed = extra_args.get("seed")
+            # 0.12 and later add 1 on the CPU; the largest seed is the same to torch as -1, which leaves room for that
+            draw = symbols.default_noise_sampler(x, seed=-1 if seed == 2**64 - 1 else seed)
             batch = x.new_ones([x.shape[0]])
 
             def denoiser(x: Tensor, step: int) -> Tensor:
