@@ -93,43 +93,36 @@ def load_wan22_merged(graph: Graph) -> Node:
     return graph.add("PusaMoESwitch", high_noise=high, low_noise=low)
 
 
+def distilled(graph: Graph, high: Node, low: Node) -> tuple[Node, Node]:
+    """Both experts with their LightX2V LoRAs."""
+    return (
+        graph.add(
+            "PusaLightX2VLoader",
+            title="LightX2V (high noise)",
+            model=high,
+            lora_name=files.LIGHTX2V_HIGH,
+            expert="high_noise",
+        ),
+        graph.add(
+            "PusaLightX2VLoader",
+            title="LightX2V (low noise)",
+            model=low,
+            lora_name=files.LIGHTX2V_LOW,
+            expert="low_noise",
+        ),
+    )
+
+
 def load_wan22_lightx2v(graph: Graph) -> Node:
     """Wan2.2 with the distilled LoRA on both experts."""
-    high, low = pusa_experts(graph)
-    high = graph.add(
-        "PusaLightX2VLoader",
-        title="LightX2V (high noise)",
-        model=high,
-        lora_name=files.LIGHTX2V_HIGH,
-        expert="high_noise",
-    )
-    low = graph.add(
-        "PusaLightX2VLoader",
-        title="LightX2V (low noise)",
-        model=low,
-        lora_name=files.LIGHTX2V_LOW,
-        expert="low_noise",
-    )
+    high, low = distilled(graph, *pusa_experts(graph))
     return graph.add("PusaMoESwitch", high_noise=high, low_noise=low)
 
 
 def load_wan22_stages(graph: Graph) -> Node:
     """Wan2.2 in three stages: the first steps without the distilled LoRA and with guidance, which keeps the motion alive."""
     high, low = pusa_experts(graph)
-    distilled_high = graph.add(
-        "PusaLightX2VLoader",
-        title="LightX2V (high noise)",
-        model=high,
-        lora_name=files.LIGHTX2V_HIGH,
-        expert="high_noise",
-    )
-    distilled_low = graph.add(
-        "PusaLightX2VLoader",
-        title="LightX2V (low noise)",
-        model=low,
-        lora_name=files.LIGHTX2V_LOW,
-        expert="low_noise",
-    )
+    distilled_high, distilled_low = distilled(graph, high, low)
     high_noise = graph.add(
         "PusaStages",
         title="High noise: 2 steps with guidance, then LightX2V",

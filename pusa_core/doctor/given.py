@@ -70,7 +70,7 @@ def conditions(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             f"Latent frame {frame} has the noise multiplier {multiplier:g}.",
             f"Above {MULTIPLIER_LIMIT:g} hardly anything of the given picture is left.",
-            "Use 0 to 0.8: 0.2 for a first frame, 0.4 to 0.5 for a last one.",
+            f"Use 0 to 0.8: {facts.base.multiplier_advice}.",
         )
     first = facts.conditions.get(0)
     if first is not None and FIRST_FRAME_LIMIT < first <= MULTIPLIER_LIMIT:
