@@ -94,7 +94,9 @@ class PerFrameSampler(symbols.base_class("KSAMPLER")):  # type: ignore[misc]
         def run(
             model: Any, x: Tensor, sigmas: Tensor, extra_args: Any, callback: Any, disable: Any
         ) -> Tensor:
-            draw = noise_source(x, extra_args.get("seed"))
+            seed = extra_args.get("seed")
+            # 0.12 and later add 1 on the CPU; the largest seed is the same to torch as -1, which leaves room for that
+            draw = symbols.default_noise_sampler(x, seed=-1 if seed == 2**64 - 1 else seed)
             batch = x.new_ones([x.shape[0]])
 
             def denoiser(x: Tensor, step: int) -> Tensor:
@@ -108,16 +110,6 @@ class PerFrameSampler(symbols.base_class("KSAMPLER")):  # type: ignore[misc]
             return loop(denoiser, x, table, lambda: draw(None, None))
 
         super().__init__(run)
-
-
-def noise_source(x: Tensor, seed: int | None) -> Callable[[Any, Any], Tensor]:
-    """ComfyUI's source of fresh noise; newer versions count one on from the seed on the CPU, where 2^64 - 1 has no next one but 0."""
-    try:
-        return symbols.default_noise_sampler(x, seed=seed)
-    except (ValueError, RuntimeError):
-        if seed != 2**64 - 1:
-            raise
-        return symbols.default_noise_sampler(x, seed=-1)
 
 
 def build_sampler(name: str, noise_multipliers: Tensor) -> Any:

@@ -101,6 +101,12 @@ def test_the_largest_seed_runs_both_experts(pack, load_tiny_wan, sampler):
     assert not torch.equal(last, run(2**64 - 2))
 
 
+def test_the_largest_seed_is_minus_one_to_torch():
+    generators = [torch.Generator().manual_seed(seed) for seed in (2**64 - 1, -1)]
+    first, second = (torch.randn(4, generator=generator) for generator in generators)
+    assert torch.equal(first, second)
+
+
 def basic(model, latent):
     """Samples of SamplerCustomAdvanced under BasicGuider."""
     guider = Guider_Basic(model)
