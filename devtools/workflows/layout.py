@@ -60,6 +60,7 @@ TALLER_IN_NODES_2 = {
     "PusaSampler": 24,
     "PusaSchedulePlot": 28,
     "PusaScheduler": 36,
+    "PusaStages": 40,
     "PusaStitch": 52,
     "PusaTransition": 30,
     "PusaVectorizedTimesteps": 28,

@@ -125,7 +125,7 @@ def load_wan22_stages(graph: Graph) -> Node:
     distilled_high, distilled_low = distilled(graph, high, low)
     high_noise = graph.add(
         "PusaStages",
-        title="High noise: 2 steps with guidance, then LightX2V",
+        title="High noise in two stages",
         earlier=high,
         later=distilled_high,
         steps=2,
