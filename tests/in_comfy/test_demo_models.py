@@ -3,6 +3,7 @@
 from itertools import islice
 from pathlib import Path
 
+import comfy.model_management
 import folder_paths
 import nodes as comfy_nodes
 import pytest
@@ -63,6 +64,7 @@ def test_comfyuis_vae_gives_our_latents_and_pictures(clips):
 @pytest.mark.parametrize("name", [zoo.BASE, zoo.HIGH_NOISE, zoo.LOW_NOISE])
 def test_comfyuis_model_gives_our_velocity(name):
     loaded = comfy_nodes.UNETLoader().load_unet(f"{name}.safetensors", "default")[0]
+    comfy.model_management.load_models_gpu([loaded])
     latent = torch.randn(1, 16, 5, 8, 8, generator=torch.Generator().manual_seed(1))
     text = data.text_embedding(
         data.Scene("circle", "red", "dark", "up", "slowly", "small", 8, 32, 40).caption

@@ -1,12 +1,13 @@
 """A tiny model, VAE and prompt of every base, built by ComfyUI's own code; the tests of bases go over all of them."""
 
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from support import tiny_mochi, tiny_wan
+from support import layouts, tiny_mochi, tiny_wan
 
 
 def wan():
@@ -94,10 +95,10 @@ def vae_of(module: torch.nn.Module, half: str = ""):
 
     generator = torch.Generator().manual_seed(7)
     weights = {
-        key: 1 + 0.1 * torch.randn(value.shape, generator=generator)
-        if key.endswith("gamma") or (value.ndim == 1 and key.endswith("weight"))
-        else torch.randn(value.shape, generator=generator) / max(value[0].numel(), 1) ** 0.5
-        for key, value in module.state_dict().items()
+        key: 1 + 0.1 * torch.randn(shape, generator=generator)
+        if key.endswith("gamma") or (len(shape) == 1 and key.endswith("weight"))
+        else torch.randn(shape, generator=generator) / math.prod(shape[1:]) ** 0.5
+        for key, shape in layouts.shapes(module).items()
         if key.startswith(half)
     }
     return comfy.sd.VAE(sd=weights)
