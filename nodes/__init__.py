@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .clips import PusaClipFrames, PusaConditionVideo
 from .colour import PusaColorDrift, PusaColorMatch
 from .conditions import PusaConditionFrames
+from .director import PusaDirector
 from .doctor import PusaDoctor
 from .experts import PusaMoESwitch, PusaStages
 from .folders import PusaFolder, PusaFolderSave
@@ -41,6 +42,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaSampler,
     PusaLongVideo,
     PusaPromptTime,
+    PusaDirector,
     PusaFolder,
     PusaFolderSave,
     PusaColorMatch,
