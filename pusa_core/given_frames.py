@@ -53,7 +53,8 @@ def told(latent: Mapping[str, Any], prompt: Mapping[str, Any] | None, node: str)
     if class_of(known, node) == APPLY:
         faults += [one for one in other_latents(known, node) if f"(node {node})" in one.what]
     faults += overridden_samplings(known, node)
-    return said(given_text(values, base_of_latent(latent)), faults)
+    base = base_of_latent(latent)
+    return said(" ".join(filter(None, [given_text(values, base), base.experimental])), faults)
 
 
 def told_of_windows(
