@@ -16,6 +16,7 @@ from .loras import PusaLightX2VLoader, PusaLoraLoader
 from .merge_loras import PusaMergeLoras
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
+from .speed import PusaSpeed
 from .stitch import PusaStitch
 from .training import PusaTrainingClip, PusaTrainingConfig, PusaTrainingFolder
 from .transition import PusaTransition
@@ -26,6 +27,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaMergeLoras,
     PusaMoESwitch,
     PusaStages,
+    PusaSpeed,
     PusaConditionFrames,
     PusaConditionVideo,
     PusaKeyframes,
