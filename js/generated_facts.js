@@ -63,6 +63,15 @@ export const LONG_VIDEO = "PusaLongVideo";
 /** The node that joins Wan2.2's two experts. */
 export const SWITCH = "PusaMoESwitch";
 
+/** The node that chooses between a distilled and a full model, with their steps and cfg. */
+export const SPEED = "PusaSpeed";
+
+/** Its ways, with `fast` on and off. */
+export const SPEED_WAYS = ["fast", "full"];
+
+/** What it hands out; each way has an input for it, such as fast_steps. */
+export const SPEED_OUTPUTS = ["model", "steps", "cfg"];
+
 /** The loader of Pusa's LoRAs. */
 export const PUSA_LOADER = "PusaLoraLoader";
 

@@ -17,6 +17,7 @@ from .loras import PusaLightX2VLoader, PusaLoraLoader
 from .merge_loras import PusaMergeLoras
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
+from .speed import PusaSpeed
 from .stitch import PusaStitch
 from .training import PusaTrainingClip, PusaTrainingConfig, PusaTrainingFolder
 from .transition import PusaTransition
@@ -27,6 +28,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaMergeLoras,
     PusaMoESwitch,
     PusaStages,
+    PusaSpeed,
     PusaConditionFrames,
     PusaConditionVideo,
     PusaKeyframes,

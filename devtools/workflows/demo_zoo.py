@@ -42,6 +42,7 @@ FIXED = {
     "PusaConditionVideo": {"context_frames": CONTEXT},
     "PusaStitch": {"overlap_frames": CONTEXT},
     "EmptyHunyuanLatentVideo": {"width": SIZE, "height": SIZE, "length": LENGTH},
+    "PusaSpeed": {"full_steps": STEPS},
     "PusaLongVideo": {"width": SIZE, "height": SIZE, "window": LENGTH, "duration": 15.0 * TIME_SCALE},
     "ImageFromBatch": {"batch_index": LENGTH - CONTEXT},
     "PusaColorDrift": {"window": LENGTH},
@@ -64,6 +65,7 @@ def demo_version(published: Graph) -> Graph:
         published.title.replace("Pusa ", "Demo - ", 1),
         [demo_node(node) for node in published.nodes if node.type != "CLIPLoader"],
         published.groups,
+        box=published.box,
     )
     graph.note("Demo", NOTE)
     return graph

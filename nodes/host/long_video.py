@@ -85,6 +85,19 @@ class LongVideoRequest:
             )
         build_sampler(self.sampler_name, torch.ones(1))
 
+    def told(self) -> dict[str, Any]:
+        """The settings that make the video, by the names of the inputs."""
+        run = replace(self.sampling(), sigmas=self.sigmas)
+        return {
+            **run.told(),
+            "size": f"{self.width}x{self.height}",
+            "duration": f"{self.duration:g} {self.duration_unit}",
+            "window": self.window,
+            "overlap": self.overlap,
+            "multipliers": self.noise_multipliers,
+            "colour": self.color_match,
+        }
+
     def sampling(self) -> SamplingRequest:
         """A window's run, but for its prompts, latent and seed."""
         request = SamplingRequest(

@@ -45,6 +45,20 @@ class SamplingRequest:
         check_sigmas(self.sigmas)
         return self.sigmas
 
+    def told(self) -> dict[str, Any]:
+        """The settings that count, by the names of the inputs."""
+        given = self.sigmas is not None
+        own = None if self.schedule_name == OF_THE_BASE else self.schedule_name
+        return {
+            "seed": self.seed,
+            "steps": len(self.sigmas) - 1 if self.sigmas is not None else self.steps,
+            "cfg": self.cfg,
+            "shift": self.shift,
+            "sampler": self.sampler_name,
+            "denoise": None if given or self.denoise == 1.0 else self.denoise,
+            "schedule": "of its own" if given else own,
+        }
+
 
 def sample_video(request: SamplingRequest, callback: Callback | None = None) -> dict[str, Any]:
     """The LATENT after a run, its noise multipliers kept.
