@@ -14,6 +14,7 @@ from .long_video import PusaLongVideo, PusaPromptTime
 from .loop import PusaLoopConditions, PusaLoopDecode, PusaLoopModel
 from .loras import PusaLightX2VLoader, PusaLoraLoader
 from .merge_loras import PusaMergeLoras
+from .progressive import PusaProgressive
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
 from .stitch import PusaStitch
@@ -38,6 +39,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaScheduler,
     PusaVectorizedTimesteps,
     PusaFrozenFrameCache,
+    PusaProgressive,
     PusaSampler,
     PusaLongVideo,
     PusaPromptTime,

@@ -10,6 +10,7 @@ from ..pusa_core.given_frames import told
 from ..pusa_core.schedule import OF_THE_BASE, sigmas_of
 from . import inputs
 from .host.models import base_of, latent_multipliers
+from .host.progressive import with_given_frames
 from .host.running_prompt import graph_around
 from .host.sampling import SamplingRequest, sample_video
 from .host.schema import search_words
@@ -89,7 +90,8 @@ class PusaVectorizedTimesteps(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, latent: dict[str, Any], shift: float = 5.0) -> io.NodeOutput:
-        patched = vectorize_timesteps(model, latent_multipliers(model, latent), shift)
+        multipliers = latent_multipliers(model, latent)
+        patched = vectorize_timesteps(with_given_frames(model, latent), multipliers, shift)
         return io.NodeOutput(patched, ui=given_frames(latent, cls.hidden))
 
 
