@@ -71,10 +71,10 @@ def enlarged(latent: Tensor, height: int, width: int) -> Tensor:
     """A latent [B, C, F, h, w] at [B, C, F, height, width], each frame for itself, bilinear; the same where that is its size."""
     if tuple(latent.shape[-2:]) == (height, width):
         return latent
-    frames = interpolate(
-        latent.movedim(2, 1).flatten(0, 1).float(), (height, width), mode="bilinear", align_corners=False
-    )
-    return frames.unflatten(0, (latent.shape[0], -1)).movedim(1, 2).to(latent.dtype)
+    batch, channels, count = latent.shape[:3]
+    frames = latent.movedim(2, 1).reshape(batch * count, channels, *latent.shape[3:]).float()
+    larger = interpolate(frames, (height, width), mode="bilinear", align_corners=False)
+    return larger.reshape(batch, count, channels, height, width).movedim(1, 2).to(latent.dtype)
 
 
 def resumed(small: Tensor, samples: Tensor, noise_multipliers: Tensor) -> Tensor:
