@@ -1,8 +1,8 @@
 """Progressive resolution: the first steps of a run at a share of width and height, the rest at full size.
 
 The denoised small latent is enlarged and noised again, frame by frame, to the level that the next step asks for. Given frames are
-encoded at both sizes and never enlarged. As LightX2V's changing resolution (x0, interpolated, noised again) and Spectral Progressive
-Diffusion (arXiv 2605.18736, SGLang); docs/PERFORMANCE.md says where this differs and what was measured.
+encoded at both sizes and never enlarged. LightX2V's changing resolution (the estimate, interpolated, noised again) without its change of shift; Spectral
+Progressive Diffusion (arXiv 2605.18736, SGLang) carries the noisy latent's low frequencies over instead.
 """
 
 from __future__ import annotations
