@@ -33,6 +33,7 @@ from ...pusa_core.progressive import (
 from ...pusa_core.schedule import over_frames
 from . import symbols
 from .features import Aspect, Feature, Hooks, apply, feature_of
+from .masked_runs import MaskReference
 from .models import base_of, require_base
 from .samplers import check_part, runs_one_callback_per_step, sampler_name
 from .stages import SEEDS, Stages, count_from
@@ -101,6 +102,8 @@ class DividedRun:
     ) -> Tensor:
         rest = (denoise_mask, callback, disable_pbar, seed)
         steps = small_steps(sigmas, self.feature.until)
+        if denoise_mask is not None:
+            steps = min(steps, len(sigmas) - 2)  # a step at full size puts in what the mask keeps
         # a run without noise goes on from another one's latent, which has its size
         if _divided.get() or not steps or self.feature.share == 1 or not bool(noise.any()):
             return executor(noise, latent_image, sampler, sigmas, *rest, **kwargs)
@@ -127,15 +130,20 @@ class DividedRun:
         guider, size = executor.class_obj, latent_image.shape[-2:]
         check_video_samples(noise)
         parts = small_schedule(sigmas, steps), sigmas[steps:]
-        check_run(guider.model_patcher, sampler, parts, denoise_mask)
+        check_run(guider.model_patcher, sampler, parts)
         multipliers = multipliers_of(guider.model_patcher)
         multipliers = torch.ones(noise.shape[2]) if multipliers is None else multipliers
-        small = self.small_latent(guider.model_patcher, latent_image, multipliers, float(sigmas[0]))
+        keeps = denoise_mask is not None or float(sigmas[0]) < 1
+        small = self.small_latent(guider.model_patcher, latent_image, multipliers, keeps)
+        if denoise_mask is not None:
+            core = guider.model_patcher.model
+            kept = core.process_latent_in(latent_image) if bool(latent_image.any()) else latent_image
+            masked = MaskReference(kept, noise).used_by(sampler, first=False)
         last = LastEstimate(guider, callback, len(sigmas) - 1, size)
         shown = count_from(last, 0, len(sigmas) - 1)
         noise_of_small = shrunk_noise(noise, *small.shape[-2:])
         alike = guider_alike(guider)
-        out = alike.sample(noise_of_small, small, sampler, parts[0], None, shown, disable_pbar, seed)
+        out = alike.sample(noise_of_small, small, sampler, parts[0], denoise_mask, shown, disable_pbar, seed)
         if runs_one_callback_per_step(sampler):
             out = last.denoised(out)
         latent_image = resumed(out, latent_image, multipliers)
@@ -143,12 +151,12 @@ class DividedRun:
             return noised_again(guider.model_patcher, latent_image, noise, parts[1], multipliers)
         shown = count_from(callback, steps, len(sigmas) - 1)
         seed = None if seed is None else (seed + 1) % SEEDS  # its fresh noise must not be the small run's
-        return executor(
-            noise, latent_image, sampler, parts[1].clone(), None, shown, disable_pbar, seed, **kwargs
-        )
+        used = sampler if denoise_mask is None else masked
+        rest = (noise, latent_image, used, parts[1].clone(), denoise_mask, shown, disable_pbar, seed)
+        return executor(*rest, **kwargs)
 
-    def small_latent(self, model: Any, latent_image: Tensor, multipliers: Tensor, start: float) -> Tensor:
-        """What the small run begins with, [B, C, F, h, w]; start: its first sigma."""
+    def small_latent(self, model: Any, latent_image: Tensor, multipliers: Tensor, keeps: bool) -> Tensor:
+        """What the small run begins with, [B, C, F, h, w]; keeps: whether something of the latent's own stays in the free frames."""
         feature, base = self.feature, base_of(model)
         height, width = small_size(*latent_image.shape[-2:], feature.share, base)
         free = multipliers == 1
@@ -171,10 +179,10 @@ class DividedRun:
                 "latent_small of Pusa Progressive gives other frames than the latent that is sampled, or with other noise multipliers. "
                 "Use the same injectors for both."
             )
-        if start < 1 and not feature.own_content and bool(latent_image[:, :, free].any()):
+        if keeps and not feature.own_content and bool(latent_image[:, :, free].any()):
             raise PusaError(
-                "The run starts from the latent's own content (denoise below 1), which Pusa Progressive does not have at the small size. "
-                f"Connect latent_small: the same content encoded at {pixels(height, width, base)}."
+                "The run keeps something of the latent's own content (denoise below 1, or a noise mask), which Pusa Progressive does not have "
+                f"at the small size. Connect latent_small: the same content encoded at {pixels(height, width, base)}."
             )
         return small.to(latent_image).expand(latent_image.shape[0], -1, -1, -1, -1)
 
@@ -207,12 +215,8 @@ def guider_alike(guider: Any) -> Any:
     return alike
 
 
-def check_run(model: Any, sampler: Any, parts: tuple[Tensor, Tensor], denoise_mask: Tensor | None) -> None:
+def check_run(model: Any, sampler: Any, parts: tuple[Tensor, Tensor]) -> None:
     """Refuse what cannot be divided into a small and a full run. parts: their levels."""
-    if denoise_mask is not None:
-        raise PusaError(
-            "Pusa Progressive cannot work with a noise mask: what lies outside it is not known at the small size. Remove the mask or the node."
-        )
     if sampler_name(sampler) in {"dpm_fast", "dpm_adaptive"}:
         raise PusaError(
             f"The sampler {sampler_name(sampler)} chooses its own levels and would leave noise in the small steps of Pusa Progressive. "

@@ -211,7 +211,7 @@ def test_windows_of_a_long_video_run_small_first(pack, progressive, load_tiny_va
         ("another pack's frame", "Connect latent_small of Pusa Progressive: the same frames injected into an empty latent of 16 x 16"),
         ("size", r"Make latent_small 16 x 16, as long as the video"),
         ("multipliers", "Use the same injectors for both"),
-        ("mask", "cannot work with a noise mask"),
+        ("mask", "Connect latent_small: the same content encoded at 16 x 16"),
         ("dpm_fast", "The sampler dpm_fast chooses its own levels"),
         ("uni_pc", "Give each of the sizes two steps or more"),
         ("stage of steps", r"Set its steps to 0 and until_sigma instead"),
@@ -238,16 +238,16 @@ def run_that_cannot_be_divided(what, pack, load_tiny_wan, progressive):
     elif what == "stage of steps":
         staged = pack["PusaStages"].execute(progressive(**small), load_tiny_wan(11), 0.0, 2)[0]
         model = composition.vectorized(staged, latent)
-    elif what == "denoise":
-        latent, sigmas = video_latent((1.0,) * 5), torch.tensor([0.95, 0.9, 0.5, 0.0])
+    elif what in ("denoise", "mask"):
+        latent, model = video_latent((1.0,) * 5), progressive()
         latent["samples"] = torch.randn(latent["samples"].shape)
-        model = progressive()
+        if what == "mask":
+            latent["noise_mask"] = torch.ones(1, HEIGHT, WIDTH)
+        else:
+            sigmas = torch.tensor([0.95, 0.9, 0.5, 0.0])
     else:
         model = composition.vectorized(progressive(**small), latent)
-        if what == "mask":
-            latent = latent | {"noise_mask": torch.ones(1, HEIGHT, WIDTH)}
-        else:
-            sampler = what
+        sampler = what
         if what == "uni_pc":
             sigmas = flow_sigmas(2)
     custom_sampler(model, latent, sigmas, sampler)
@@ -263,6 +263,20 @@ def test_content_of_a_run_with_less_than_all_noise_comes_from_latent_small(progr
     )[0]
     assert torch.isfinite(one).all()
     assert not torch.equal(one, other)
+
+
+def test_what_a_mask_keeps_is_the_latents_own_at_full_size(progressive):
+    """Also where a first sampler's steps would all run small: its last one is full size."""
+    latent, small = video_latent((1.0,) * 5), small_latent((1.0,) * 5)
+    latent["samples"], small["samples"] = (torch.randn(one["samples"].shape) for one in (latent, small))
+    mask = torch.ones(1, HEIGHT, WIDTH)
+    mask[:, :, 0] = 0
+    latent["noise_mask"] = mask
+    model = composition.vectorized(progressive(latent_small=small), latent)
+    for made in (ksampler(model, latent), ksampler_in_two_stages(model, latent, SMALL_STEPS)):
+        assert torch.isfinite(made).all()
+    kept, own = ksampler(model, latent)[..., 0], latent["samples"][..., 0]
+    assert largest_difference(kept, own) < 1e-4
 
 
 def test_a_run_that_was_stopped_leaves_nothing_behind(progressive, injected, monkeypatch):

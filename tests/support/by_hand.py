@@ -120,8 +120,8 @@ class Part:
             for function in (options or {}).get("sampler_post_cfg_function", ()):
                 found = function({"denoised": found, "uncond_denoised": negative})
         self.evaluations += 1
-        self.last = found
-        return found if self.mask is None else found * self.mask + self.clean * (1 - self.mask)
+        self.last = found if self.mask is None else found * self.mask + self.clean * (1 - self.mask)
+        return self.last
 
     def guided(self, x: Tensor, sigma: Tensor, options: dict | None) -> tuple[Tensor, Tensor | None]:
         def of(text: int) -> Tensor:
@@ -235,25 +235,30 @@ def result(setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
     noise = comfy.sample.prepare_noise(latent["samples"], SEED)
     clean = Wan21().process_in(latent["samples"])
     mask = latent["noise_mask"].reshape(1, 1, *latent["samples"].shape[2:]) if setup.masked else None
-    seed, stages = SEED, setup.stages
+    seed, stages, begun = SEED, setup.stages, clean
     if setup.small_until is not None:
         steps = small_steps(sigmas[: stages[0] + 1] if stages else sigmas, setup.small_until)
         multipliers = torch.tensor(setup.sides[0].multipliers)
         small = Wan21().process_in(small_latent(setup)["samples"]).expand(setup.batch, -1, -1, -1, -1)
         levels = torch.cat((sigmas[:steps], torch.zeros(1)))
-        made = run_phase(setup, levels, small, half_noise(noise), None, (), SEED)
+        half = (
+            None
+            if mask is None
+            else torch.nn.functional.interpolate(mask, scale_factor=(1, 0.5, 0.5), mode="trilinear")
+        )
+        made = run_phase(setup, levels, small, half_noise(noise), half, (), SEED)
         larger = torch.nn.functional.interpolate(made, scale_factor=(1, 2, 2), mode="trilinear")
-        clean = torch.where((multipliers < 1)[:, None, None], clean, larger)
+        begun = torch.where((multipliers < 1)[:, None, None], clean, larger)
         sigmas, seed = sigmas[steps:], SEED + 1
         stages = tuple(stage - steps for stage in stages if stage > steps)
-    return Wan21().process_out(run_phase(setup, sigmas, clean, noise, mask, stages, seed, whole=True))
+    return Wan21().process_out(run_phase(setup, sigmas, clean, noise, mask, stages, seed, begun))
 
 
 def run_phase(
     setup: Setup, sigmas: Tensor, clean: Tensor, noise: Tensor, mask: Tensor | None,
-    stages: tuple[int, ...], seed: int, whole: bool = False,
+    stages: tuple[int, ...], seed: int, begun: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """All steps at one size; the result, or the last clean estimate (`whole` False)."""
+    """All steps at one size; begun: the clean latent that they begin with. Without it, small steps: the last clean estimate."""
     changes = [int((sigmas[:-1] >= end).sum()) for end in setup.ends]
     cuts = sorted({0, *stages, *changes, len(sigmas) - 1})
     x, first = None, None
@@ -263,11 +268,11 @@ def run_phase(
         part = Part(setup, setup.sides[number], sigmas[begin : end + 1], clean, noise, mask)
         if x is None:
             level = part.levels(sigmas[begin])
-            x = (1 - level) * clean + level * noise
+            x = (1 - level) * (clean if begun is None else begun) + level * noise
         # a further model's fresh noise must not repeat the first one's
         x = run_sampler(setup, part, x, seed + number - first)
     # uni_pc calls nobody back, so its result is what goes on
-    return x if whole or setup.sampler.startswith("uni_pc") else part.last
+    return x if begun is not None or setup.sampler.startswith("uni_pc") else part.last
 
 
 def small_steps(sigmas: Tensor, until: float) -> int:
