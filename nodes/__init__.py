@@ -15,6 +15,7 @@ from .long_video import PusaLongVideo, PusaPromptTime
 from .loop import PusaLoopConditions, PusaLoopDecode, PusaLoopModel
 from .loras import PusaLightX2VLoader, PusaLoraLoader
 from .merge_loras import PusaMergeLoras
+from .progressive import PusaProgressive
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
 from .speed import PusaSpeed
@@ -41,6 +42,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaScheduler,
     PusaVectorizedTimesteps,
     PusaFrozenFrameCache,
+    PusaProgressive,
     PusaSampler,
     PusaLongVideo,
     PusaPromptTime,

@@ -11,6 +11,7 @@ from ..pusa_core.graph.run_line import run_line
 from ..pusa_core.schedule import OF_THE_BASE, sigmas_of
 from . import inputs
 from .host.models import base_of, latent_multipliers
+from .host.progressive import with_given_frames
 from .host.running_prompt import SETTINGS, graph_around
 from .host.sampling import SamplingRequest, sample_video
 from .host.schema import search_words
@@ -90,7 +91,8 @@ class PusaVectorizedTimesteps(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, latent: dict[str, Any], shift: float = 5.0) -> io.NodeOutput:
-        patched = vectorize_timesteps(model, latent_multipliers(model, latent), shift)
+        multipliers = latent_multipliers(model, latent)
+        patched = vectorize_timesteps(with_given_frames(model, latent), multipliers, shift)
         return io.NodeOutput(patched, ui=told_and_settings(latent, {"shift": shift}, cls.hidden))
 
 

@@ -57,6 +57,7 @@ TALLER_IN_NODES_2 = {
     "PusaLoraLoader": 64,
     "PusaMergeLoras": 28,
     "PusaMoESwitch": 36,
+    "PusaProgressive": 40,
     "PusaPromptTime": 28,
     "PusaSampler": 24,
     "PusaSchedulePlot": 28,

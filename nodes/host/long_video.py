@@ -17,6 +17,7 @@ from ...pusa_core.digest import digest
 from ...pusa_core.errors import PusaError
 from ...pusa_core.frames import NoiseMultiplier
 from ...pusa_core.images import fit_images
+from ...pusa_core.injections import INJECTIONS, Injection
 from ...pusa_core.long_video import (
     PROMPT_START,
     Guidance,
@@ -200,13 +201,15 @@ class ComfyWindows:
             base_of(self.request.model), self.request.width, self.request.height, latent_frames
         )
 
-    def sample(self, samples: Tensor, noise_multipliers: Tensor, window: Window) -> Tensor:
+    def sample(
+        self, samples: Tensor, noise_multipliers: Tensor, window: Window, injection: Injection
+    ) -> Tensor:
         second = prompt_second(window, self.request.fps)
         request = replace(
             self.sampling,
             positive=prompt_at(self.request.positive, second),
             negative=prompt_at(self.request.negative, second),
-            latent={"samples": samples, "noise_multipliers": noise_multipliers},
+            latent={"samples": samples, "noise_multipliers": noise_multipliers, INJECTIONS: (injection,)},
             seed=self.seed_of(window),
         )
         return sample_video(request, self.progress.callback(window.index))["samples"]

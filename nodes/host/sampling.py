@@ -14,6 +14,7 @@ from ...pusa_core.schedule import OF_THE_BASE, sigmas_of
 from . import symbols
 from .models import base_of, latent_multipliers
 from .progress import step_callback
+from .progressive import with_given_frames
 from .samplers import build_sampler
 from .timesteps import vectorize_timesteps
 
@@ -67,7 +68,8 @@ def sample_video(request: SamplingRequest, callback: Callback | None = None) -> 
     """
     sigmas, latent = request.schedule(), request.latent
     multipliers = latent_multipliers(request.model, latent)
-    patched = vectorize_timesteps(request.model, multipliers, request.shift)
+    model = with_given_frames(request.model, latent)
+    patched = vectorize_timesteps(model, multipliers, request.shift)
     samples = latent["samples"]
     samples = symbols.sample_custom(
         patched,
