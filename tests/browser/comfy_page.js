@@ -12,6 +12,8 @@ import { python } from "../js/python.js";
 
 /** Milliseconds that a page may take on a busy machine. */
 export const PATIENCE = 120_000;
+/** The button that queues what is on the page: of a graph, and of App Mode's form. */
+export const RUN = "[data-testid=linear-run-button] button:has-text('Run'), [data-testid=queue-button] button, .queue-button-group button";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 /** No questions, and nothing drawn that no test looks at: drawing is what takes the time without a GPU. */
