@@ -71,7 +71,7 @@ TALLER_IN_NODES_2 = {
 }
 """Pixels that Nodes 2.0 of frontend 1.58 draws a node higher than its size, measured with the templates: wider rows, and lines for the
 pack's name and for a missing model. The browser tests find an overlap where a number is too small."""
-BARS = (80, 100)  # screen pixels that ComfyUI's bars take at the left and at the top
+BARS = (80, 130)  # screen pixels that ComfyUI's bars take at the left and at the top
 BOX_WIDTH, BOX_ROW = 440, 32  # rows as Nodes 2.0 draws them
 NOTE_WIDTH, NOTE_LINE, NOTE_COLUMNS = 460, 21, 58  # pixels, pixels a line, characters a line
 

@@ -77,6 +77,23 @@ async function boxed(task, settings = {}) {
   return { page, errors };
 }
 
+/**
+ * A form where the frontend makes one, else the graph.
+ * @param {Page} page
+ * @param {string} task
+ */
+async function isShownAs(page, task) {
+  const form = page.locator("[data-testid=linear-widgets]");
+  if (!comfy.server.frontend) {
+    assert.ok(await page.locator("#graph-canvas").isVisible(), "the graph is hidden");
+    return;
+  }
+  await form.first().waitFor();
+  const text = await form.first().innerText();
+  const loaders = demo(task).nodes.filter((/** @type {any} */ { type }) => type.startsWith("Load")).map((/** @type {any} */ { title }) => title);
+  for (const label of [...loaders, "prompt", "noise_multiplier", "speed"]) assert.ok(text.includes(label), `${label} is not in the form:\n${text}`);
+}
+
 for (const vue of [false, true]) {
   describe(`templates with a box in ${vue ? "Nodes 2.0" : "the classic renderer"}`, () => {
     for (const task of TASKS) {
@@ -85,6 +102,7 @@ for (const vue of [false, true]) {
         const nodes = await page.evaluate(() => window.app.graph.nodes.map((/** @type {any} */ { type, title, subgraph }) => ({ type, title, box: Boolean(subgraph) })));
         assert.ok(nodes.filter((/** @type {any} */ { type }) => type !== "MarkdownNote").length <= FEW, JSON.stringify(nodes));
         assert.equal(nodes.find((/** @type {any} */ { box }) => box).title, `Pusa ${task}`);
+        await isShownAs(page, task);
         assert.deepEqual(await queued(page), twin(task));
         for (const [name, value, input] of /** @type {[string, unknown, string][]} */ ([["prompt", "a small blue square", "text"], ["noise_multiplier", "0.35", "noise_multipliers"], ["speed", false, "fast"], ["seed", 77, "seed"]])) {
           await turn(page, name, value);

@@ -30,7 +30,7 @@ const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co|Error fetching file
 
 /**
  * Starts ComfyUI, or takes the one that PUSA_SERVER describes (what serve.py printed).
- * @returns {Promise<{url: string, base: string, stop: () => Promise<void>}>} `base` is the folder that holds its input and output
+ * @returns {Promise<{url: string, base: string, frontend?: string | null, stop: () => Promise<void>}>} `base` is the folder that holds its input and output, `frontend` that of the pages where they are not its own
  */
 export async function startServer() {
   if (process.env.PUSA_SERVER) return { ...JSON.parse(process.env.PUSA_SERVER), stop: async () => {} };
