@@ -20,7 +20,7 @@ from .export import (
 from .graph import Graph, Output
 from .layout import SLOT, Rectangle, arrange, node_size
 
-ZOOM = 0.7  # few nodes fit at this size
+ZOOM = 0.75  # few nodes fit at this size
 LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 """A link's parts, which a subgraph names."""
 

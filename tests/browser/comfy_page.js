@@ -19,6 +19,7 @@ const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
 /** No questions, and nothing drawn that no test looks at: drawing is what takes the time without a GPU. */
 const QUIET_SETTINGS = {
   "Comfy.TutorialCompleted": true,
+  "Comfy.OnboardingCoachmarks.Seen": ["appMode"],
   "Comfy.Workflow.ShowMissingModelsWarning": false,
   "Comfy.VueNodes.Enabled": false,
   "Comfy.Locale": "en",
