@@ -18,7 +18,7 @@ from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, fit_images
 from . import inputs
 from .conditions import checked_samples, fit_to_latent, placed
-from .host.schema import search_words
+from .host.schema import of_today, search_words
 from .host.vaes import encoder_of
 from .host.video import clip_of, comfy_audio, said_of
 
@@ -40,6 +40,7 @@ class PusaConditionVideo(io.ComfyNode):
             node_id="PusaConditionVideo",
             display_name="Condition Video Injector",
             category="Pusa/frames",
+            **of_today(essentials_category="Video Tools"),
             **search_words("video extension", "extend video", "video completion", "v2v"),
             description=(
                 "Gives part of a clip to the video: extend goes on after the clip's end, prepend leads up to its start, complete "

@@ -24,7 +24,7 @@ from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
 from ..pusa_core.injections import INJECTIONS, Injection
 from . import inputs
 from .host.models import base_of_vae
-from .host.schema import search_words
+from .host.schema import of_today, search_words
 from .host.vaes import encoder_of
 
 
@@ -37,6 +37,7 @@ class PusaConditionFrames(io.ComfyNode):
             node_id="PusaConditionFrames",
             display_name="Condition Frame Injector",
             category="Pusa/frames",
+            **of_today(essentials_category="Video Tools"),
             **search_words(
                 "image to video", "i2v", "start end frames", "first last frame", "flf2v", "keyframes"
             ),

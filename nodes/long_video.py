@@ -59,7 +59,7 @@ class PusaLongVideo(io.ComfyNode):
                 "seam, and finished windows go to disk at once. After a cancel or a crash, the same settings continue where it ended."
             ),
             is_output_node=True,
-            **of_today(has_intermediate_output=True),
+            **of_today(has_intermediate_output=True, essentials_category="Video Generation"),
             inputs=[
                 io.Model.Input("model", tooltip=inputs.MODEL_TIP),
                 inputs.positive("What the video shows and how it moves; several over time with Prompt at Time."),

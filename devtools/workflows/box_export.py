@@ -20,6 +20,7 @@ from .export import (
 from .graph import Graph, Output
 from .layout import SLOT, Rectangle, arrange, node_size
 
+ZOOM = 0.75  # few nodes fit at this size
 LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 """A link's parts, which a subgraph names."""
 
@@ -27,10 +28,12 @@ LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 def boxed_workflow(graph: Graph) -> dict[str, Any]:
     """The graph as the browser saves it, with most of it in one box."""
     split = Split(graph)
-    workflow = ui_workflow(split.outer_graph())
-    for node in workflow["nodes"]:
-        if node["type"] == split.id:
-            finish_box(node, split)
+    workflow = ui_workflow(split.outer_graph(), zoom=ZOOM)
+    for each in split.outside:
+        name_file(next(node for node in workflow["nodes"] if node["id"] == each.id))
+    (node,) = (node for node in workflow["nodes"] if node["type"] == split.id)
+    finish_box(node, split)
+    workflow["extra"] |= {"linearData": split.form(node["id"]), "linearMode": True}
     return {**workflow, "definitions": {"subgraphs": [definition(split)]}}
 
 
@@ -56,6 +59,13 @@ def blueprint(graph: Graph) -> dict[str, Any]:
         "extra": {"BlueprintDescription": split.box.description},
         "version": 0.4,
     }
+
+
+def name_file(node: dict[str, Any]) -> None:
+    """Calls the file chooser of a loader by the loader's title, so that a form with two of them says which is which."""
+    for socket in node["inputs"]:
+        if node["type"].startswith("Load") and socket["name"] in ("image", "file"):
+            socket["label"] = node["title"]
 
 
 def finish_box(node: dict[str, Any], split: Split) -> None:
@@ -88,6 +98,7 @@ def definition(split: Split) -> dict[str, Any]:
         "name": split.box.title,
         "description": split.box.description,
         "category": "Pusa",
+        "essentials_category": "Video Generation",
         "inputNode": {"id": INPUT_SIDE, "bounding": [-240, 0, 180, 40 + SLOT * len(inputs)]},
         "outputNode": {"id": OUTPUT_SIDE, "bounding": [right + 60, 0, 120, 40 + SLOT * len(outputs)]},
         "inputs": inputs,

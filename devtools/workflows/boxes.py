@@ -22,6 +22,7 @@ class Turned:
     node: str  # the inner node's title, or its type
     input: str
     says: str = ""  # line of the note
+    in_form: bool = True  # whether App Mode shows it
 
     def of(self, graph: Graph) -> Node:
         """The inner node."""
@@ -187,6 +188,17 @@ class Split:
             (str(turned.of(self.graph).id), name) for turned in self.seeds for name in (turned.input, CONTROL)
         ]
         return [["-1", turned.name] for turned in self.linked] + [list(pair) for pair in seeds]
+
+    def form(self, box_id: int) -> dict[str, Any]:
+        """linearData of App Mode: what its form shows, as (node, widget), and the nodes whose results stand beside it."""
+        files = [
+            [node.id, next(iter(node.inputs))]
+            for node in self.outside
+            if node.type in ("LoadImage", "LoadVideo")
+        ]
+        shown = [[box_id, turned.name] for turned in self.box.turned if turned.in_form]
+        results = [node.id for node in self.outside if node.type == "SaveVideo"]
+        return {"inputs": files + shown, "outputs": results}
 
     def seed_values(self) -> list[Any]:
         """Values of the shown seeds."""

@@ -1,6 +1,7 @@
 """Where the nodes of a graph stand: groups from left to right, in a group the nodes from source to target."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from .boxes import BoxNode
 from .graph import Graph, Node, Output
@@ -71,6 +72,7 @@ TALLER_IN_NODES_2 = {
 }
 """Pixels that Nodes 2.0 of frontend 1.58 draws a node higher than its size, measured with the templates: wider rows, and lines for the
 pack's name and for a missing model. The browser tests find an overlap where a number is too small."""
+BARS = (80, 130)  # screen pixels that ComfyUI's bars take at the left and at the top
 BOX_WIDTH, BOX_ROW = 440, 32  # rows as Nodes 2.0 draws them
 NOTE_WIDTH, NOTE_LINE, NOTE_COLUMNS = 460, 21, 58  # pixels, pixels a line, characters a line
 
@@ -102,10 +104,10 @@ class Arrangement:
     groups: dict[str, Rectangle]
     notes: list[Rectangle]
 
-    def view_offset(self) -> list[float]:
-        """Pan that shows the left edge."""
+    def view(self, scale: float) -> dict[str, Any]:
+        """Zoom and pan that show the top left corner clear of ComfyUI's bars."""
         left = min(box.x for box in [*self.groups.values(), *self.notes])
-        return [60 - left, 120]
+        return {"scale": scale, "offset": [round(BARS[0] / scale - left), round(BARS[1] / scale)]}
 
 
 def node_size(node: Node) -> tuple[int, int]:

@@ -745,7 +745,6 @@ class Task:
     families: tuple[Family, ...] = (WAN21, WAN22, WAN22_LIGHTX2V)
     given: str = ""  # line of the boxed version's note: what goes into the box
     turned: tuple[Turned, ...] = ()  # what its box shows; none where there is no boxed version
-    results: tuple[tuple[str, str], ...] = ()  # outputs of the box that its template leaves open
 
     @property
     def does(self) -> str:
@@ -769,8 +768,9 @@ SIZE = (
         "Video size and length",
         "width",
         f"and **height**: {WIDTH} x {HEIGHT} is quick to try; the authors work at 1280 x 720.",
+        in_form=False,
     ),
-    Turned("height", "Video size and length", "height"),
+    Turned("height", "Video size and length", "height", in_form=False),
     Turned(
         "length",
         "Video size and length",
@@ -782,13 +782,14 @@ SPEED = Turned(
     "speed",
     "PusaSpeed",
     "fast",
-    "LightX2V with 4 steps and cfg 1. Off: 30 steps and cfg 3 without it, about fifteen times the work, and more motion.",
+    "LightX2V with 4 steps and cfg 1. Off: 30 steps and cfg 3 without it, fifteen times the work.",
 )
 SEED = Turned(
     "seed",
     "PusaSampler",
     "seed",
     "another seed is another video; **control after generate** on fixed keeps it.",
+    in_form=False,
 )
 
 
@@ -1020,9 +1021,12 @@ TASKS = (
             replace(SIZE[0], node="PusaLongVideo"),
             replace(SIZE[1], node="PusaLongVideo"),
             SPEED,
-            replace(SEED, node="PusaLongVideo", says="keep it to go on with a run that was cancelled."),
+            replace(
+                SEED,
+                node="PusaLongVideo",
+                says="keep it to go on with a run that was cancelled. Finished windows and the video lie in `output/video` as pusa_long at once.",
+            ),
         ),
-        results=(("PusaLongVideo", "video"),),
     ),
     Task(
         "long video window by window",
@@ -1090,7 +1094,11 @@ def boxed(task: Task) -> Graph:
     """The same task with everything but what is given and what comes out in one box, and one switch between speed and quality."""
     graph = Graph(f"Pusa {task.name} (Wan2.2)")
     task.build(graph, load(graph, WAN22_SPEED))
-    graph.box = Box(f"Pusa {task.name}", task.does, task.turned, task.results)
+    if not any(node.type == "SaveVideo" for node in graph.nodes):
+        with graph.group("Video", 3):  # Long Video writes its file itself, and nobody would see it in the box
+            made = next(node for node in graph.nodes if node.type == "PusaLongVideo")
+            graph.add("SaveVideo", video=made, filename_prefix="video/pusa_long_video")
+    graph.box = Box(f"Pusa {task.name}", task.does, task.turned)
     steps = [task.given, *(f"**{turned.name}**: {turned.says}" for turned in task.turned if turned.says)]
     opened = f"Everything else is in the box: open it by the symbol at its top right, or take the workflow {task.name} step by step."
     graph.note(

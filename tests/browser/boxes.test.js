@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "node:test";
 import { python } from "../js/python.js";
-import { comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
+import { PATIENCE, RUN, comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** @typedef {Record<string, {class_type: string, inputs: Record<string, any>}>} Prompt */
@@ -17,6 +17,9 @@ const BLUEPRINTS = new URL("../../subgraphs/", import.meta.url);
 const FEW = 6;
 /** The tasks whose templates are boxes. */
 const TASKS = ["image-to-video", "start-end frames", "video extension", "long video"];
+
+/** Widgets of the frontend that show a file or a text and end up in its prompt. */
+const PLAYERS = ["video-preview", "preview"];
 
 const comfy = comfyForThisFile();
 
@@ -32,11 +35,12 @@ function demo(task, folder = DEMOS) {
  */
 async function queued(page) {
   const { output } = await page.evaluate(() => window.app.graphToPrompt());
+  const ours = (/** @type {[string, unknown]} */ [name]) => !PLAYERS.includes(name);
   const own = (/** @type {string} */ id) => id.split(":").at(-1) ?? id;
   return Object.fromEntries(
     Object.entries(/** @type {Prompt} */ (output)).map(([id, { class_type, inputs }]) => [
       own(id),
-      { class_type, inputs: Object.fromEntries(Object.entries(inputs).map(([name, value]) => [name, Array.isArray(value) ? [own(String(value[0])), value[1]] : value])) },
+      { class_type, inputs: Object.fromEntries(Object.entries(inputs).filter(ours).map(([name, value]) => [name, Array.isArray(value) ? [own(String(value[0])), value[1]] : value])) },
     ]),
   );
 }
@@ -73,6 +77,23 @@ async function boxed(task, settings = {}) {
   return { page, errors };
 }
 
+/**
+ * A form where the frontend makes one, else the graph.
+ * @param {Page} page
+ * @param {string} task
+ */
+async function isShownAs(page, task) {
+  const form = page.locator("[data-testid=linear-widgets]");
+  if (!comfy.server.frontend) {
+    assert.ok(await page.locator("#graph-canvas").isVisible(), "the graph is hidden");
+    return;
+  }
+  await form.first().waitFor();
+  const text = await form.first().innerText();
+  const loaders = demo(task).nodes.filter((/** @type {any} */ { type }) => type.startsWith("Load")).map((/** @type {any} */ { title }) => title);
+  for (const label of [...loaders, "prompt", "noise_multiplier", "speed"]) assert.ok(text.includes(label), `${label} is not in the form:\n${text}`);
+}
+
 for (const vue of [false, true]) {
   describe(`templates with a box in ${vue ? "Nodes 2.0" : "the classic renderer"}`, () => {
     for (const task of TASKS) {
@@ -81,6 +102,7 @@ for (const vue of [false, true]) {
         const nodes = await page.evaluate(() => window.app.graph.nodes.map((/** @type {any} */ { type, title, subgraph }) => ({ type, title, box: Boolean(subgraph) })));
         assert.ok(nodes.filter((/** @type {any} */ { type }) => type !== "MarkdownNote").length <= FEW, JSON.stringify(nodes));
         assert.equal(nodes.find((/** @type {any} */ { box }) => box).title, `Pusa ${task}`);
+        await isShownAs(page, task);
         assert.deepEqual(await queued(page), twin(task));
         for (const [name, value, input] of /** @type {[string, unknown, string][]} */ ([["prompt", "a small blue square", "text"], ["noise_multiplier", "0.35", "noise_multipliers"], ["speed", false, "fast"], ["seed", 77, "seed"]])) {
           await turn(page, name, value);
@@ -106,15 +128,18 @@ describe("blueprints", () => {
   });
 });
 
-/** Waits until the server has nothing more to run; a failed run is an error. */
-async function idle() {
-  for (;;) {
-    const { queue_running: running, queue_pending: pending } = await (await fetch(`${comfy.server.url}/queue`)).json();
-    if (running.length + pending.length === 0) break;
+/**
+ * Waits until the server has finished so many runs; a failed one is an error.
+ * @param {number} count
+ */
+async function finished(count) {
+  for (const end = Date.now() + PATIENCE; Date.now() < end; ) {
+    const runs = Object.values(await (await fetch(`${comfy.server.url}/history`)).json());
+    for (const { status } of runs) assert.equal(status.status_str, "success", JSON.stringify(status.messages));
+    if (runs.length >= count) return;
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
-  const runs = Object.values(await (await fetch(`${comfy.server.url}/history`)).json());
-  for (const { status } of runs) assert.equal(status.status_str, "success", JSON.stringify(status.messages));
+  assert.fail(`no ${count} runs are finished after ${PATIENCE / 1000} s`);
 }
 
 /** Digests of the frames of all videos that were made, oldest first. */
@@ -125,21 +150,55 @@ function videos() {
   return execFileSync(python, ["-c", digest, ...files.map((name) => join(folder, name))], { cwd: ROOT, encoding: "utf8" }).trim().split("\n");
 }
 
+/**
+ * What the command of the menu puts on the clipboard.
+ * @param {Page} page
+ * @returns {Promise<string>}
+ */
+async function copied(page) {
+  await comfy.browser.context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: comfy.server.url });
+  await page.bringToFront();
+  return page.evaluate(async () => {
+    await window.app.extensionManager.command.execute("Pusa.CopySettings");
+    return navigator.clipboard.readText();
+  });
+}
+
+/**
+ * Empties the canvas and drops the first video of this file's run on it, the one that the page made.
+ * @param {Page} page
+ */
+async function dropTheNewestVideo(page) {
+  const folder = join(comfy.server.base, "output", "video");
+  const [name] = readdirSync(folder).filter((each) => each.endsWith(".mp4")).sort();
+  const bytes = readFileSync(join(folder, name)).toString("base64");
+  await page.evaluate(async ({ bytes, name }) => {
+    window.app.graph.clear();
+    const content = Uint8Array.from(atob(bytes), (sign) => sign.charCodeAt(0));
+    await window.app.handleFile(new File([content], name, { type: "video/mp4" }));
+  }, { bytes, name });
+  await page.waitForFunction(() => window.app.graph.nodes.length > 2);
+  await settle(page);
+}
+
 describe("a run of the box", () => {
   test("makes the video of its API twin to the last bit, by the Run button", async () => {
     const { page, errors } = await boxed("image-to-video");
-    await page.locator("[data-testid=queue-button] button, .queue-button-group button").first().click();
-    await page.evaluate(() => new Promise((done) => window.app.api.addEventListener("execution_success", done, { once: true })));
-    await idle();
+    const before = await queued(page);
+    await page.locator(RUN).locator("visible=true").first().click();
+    await finished(1);
+    assert.match(await copied(page), /^Pusa \| seed: 0 \| steps: 4 \| cfg: 1 \| shift: 5 \| sampler: euler \| size: 64x64 \| frames: 33 \| given: latent frame 0 \(video frame 0\) at 0.2 \| model: demo_wan2.2_t2v_high_noise.safetensors \+ demo_high_noise_pusa.safetensors \(1\) \+ .* \| prompt: a large red circle/);
     await fetch(`${comfy.server.url}/free`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ unload_models: true, free_memory: true }) });
     await new Promise((resolve) => setTimeout(resolve, 1500));
     const graph = twin("image-to-video");
     const answer = await fetch(`${comfy.server.url}/prompt`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt: graph }) });
     assert.equal(answer.status, 200, await answer.text());
-    await idle();
+    await finished(2);
     const made = videos();
     assert.equal(made.length, 2);
     assert.equal(made[0], made[1]);
+    await dropTheNewestVideo(page);
+    assert.deepEqual(await queued(page), before, "a video dropped on the canvas brings another graph");
     assert.deepEqual(errors, []);
     await page.close();
   });
