@@ -1,0 +1,136 @@
+// What is on disk of a project: its record as the node writes it, and the events of a run on top of it.
+import { written } from "./director_check.js";
+import { planOf, promptOf } from "./director_plan.js";
+import { beginsAnew } from "./director_plan_check.js";
+
+/** @typedef {import("./director_project.js").Project} Project */
+/** @typedef {import("./director_scene.js").Made} Made */
+/** @typedef {import("./server_files.js").ServerFile} ServerFile */
+/**
+ * @typedef {object} RunEvent What the server says while a Director runs.
+ * @property {string} node
+ * @property {string} project the folder below the output folder
+ * @property {string} window id
+ * @property {number} candidate from 0
+ * @property {string} state "running", "finished", "kept" or "locked"
+ * @property {string} [file]
+ * @property {string} [picture]
+ * @property {string} [subfolder]
+ * @property {string} [type]
+ *
+ * @typedef {object} RecordedWindow
+ * @property {string} id
+ * @property {number} [chosen]
+ * @property {number} [steps]
+ * @property {number} [cfg]
+ * @property {{candidate: number, file: string, picture: string}[]} [candidates]
+ *
+ * @typedef {object} ProjectRecord project.json, in the parts that are read here
+ * @property {unknown} [project] the project as it was typed when it ran
+ * @property {number} [width]
+ * @property {number} [height]
+ * @property {number} [fps]
+ * @property {string} [quality] "final" or "draft"
+ * @property {RecordedWindow[]} [windows]
+ */
+
+/** What of a window does not change what it shows, or is compared by its place. */
+const ASIDE = ["id", "lock", "bridge", "candidates", "chosen", "prompt"];
+/** What of the whole video every window depends on. */
+const SHARED = /** @type {const} */ (["negative", "noise_multipliers", "colour", "resize", "anchor", "window", "overlap"]);
+
+/**
+ * The windows that a record knows, without what runs now.
+ * @param {ProjectRecord | null} record
+ * @param {string} folder the project's, below the output folder
+ * @returns {Map<string, Made>}
+ */
+export function madeFromRecord(record, folder) {
+  const made = new Map();
+  for (const { id, chosen = 0, candidates = [] } of record?.windows ?? []) {
+    /** @type {Made} */
+    const one = { state: "new", files: [], pictures: [], chosen };
+    for (const { candidate, file, picture } of candidates) {
+      one.files[candidate] = { filename: file, subfolder: folder, type: "output" };
+      one.pictures[candidate] = { filename: picture, subfolder: folder, type: "output" };
+    }
+    made.set(id, { ...one, state: one.files[chosen] ? "finished" : "new" });
+  }
+  return made;
+}
+
+/**
+ * The windows after one more event; the maps before stay as they were.
+ * @param {Map<string, Made>} made
+ * @param {RunEvent} event
+ * @returns {Map<string, Made>}
+ */
+export function withEvent(made, { window, candidate, state, file, picture, subfolder = "", type = "output" }) {
+  const before = made.get(window) ?? { state: "new", files: [], pictures: [], chosen: 0 };
+  const [files, pictures] = [[...before.files], [...before.pictures]];
+  if (file) files[candidate] = { filename: file, subfolder, type };
+  if (picture) pictures[candidate] = { filename: picture, subfolder, type };
+  const isRunning = state === "running";
+  return new Map(made).set(window, { ...before, state: isRunning ? "running" : "finished", files, pictures });
+}
+
+/**
+ * Whether windows are finished as they are typed now: one that was changed is not, nor are those that follow it up to a locked one.
+ * @param {Map<string, Made>} made
+ * @param {Project} now
+ * @param {Project} then as it was typed when it ran
+ * @param {ProjectRecord} record
+ * @param {Record<string, unknown>} inputs of the node, by name
+ * @returns {Map<string, Made>}
+ */
+export function comparedWith(made, now, then, record, inputs) {
+  const result = new Map(made);
+  const [plan, before] = [planOf(now), planOf(then)];
+  const fps = Number(inputs.fps) || 1;
+  const resized = /** @type {const} */ (["width", "height", "fps"]).some((name) => record.quality !== "draft" && record[name] !== undefined && Number(inputs[name]) !== record[name]);
+  let stale = false;
+  now.windows.forEach((window, i) => {
+    const known = made.get(window.id);
+    const chosen = window.chosen ?? 0;
+    if (known) result.set(window.id, { ...known, chosen });
+    const old = then.windows.findIndex(({ id }) => id === window.id);
+    const told = record.windows?.find(({ id }) => id === window.id);
+    const said = old < 0 || !told ? "" : signature(then, before, old, record.fps ?? fps, { steps: told.steps, cfg: told.cfg });
+    const asked = signature(now, plan, i, fps, { steps: window.steps ?? inputs.steps, cfg: window.cfg ?? inputs.cfg });
+    const changed = resized || said !== asked || !known?.files[chosen] || known.files.filter(Boolean).length < (window.candidates ?? 1);
+    const follows = !beginsAnew(now, i) && stale;
+    if (window.lock && known?.files[chosen]) stale = false;
+    else {
+      stale = changed || follows;
+      if (known?.state === "finished" && stale) result.set(window.id, { ...known, chosen, state: changed ? "changed" : "waiting" });
+    }
+  });
+  return result;
+}
+
+/**
+ * All that a window was made from, without the frames of its neighbours.
+ * @param {Project} project
+ * @param {import("./director_plan.js").Plan} plan
+ * @param {number} index
+ * @param {number} fps
+ * @param {Record<string, unknown>} more settings that other inputs may decide
+ */
+function signature(project, plan, index, fps, more) {
+  const { start, firstNew, end, length, given } = plan.windows[index];
+  const inside = (/** @type {{at: number}} */ { at }, frames = 1) => at < end && at + frames > firstNew;
+  const own = Object.entries(project.windows[index]).filter(([name, value]) => !ASIDE.includes(name) && value !== undefined);
+  const parts = {
+    ...Object.fromEntries(own),
+    ...more,
+    length,
+    given,
+    before: project.windows[index - 1]?.id,
+    bridge: Boolean(project.windows[index].bridge),
+    prompt: promptOf(project, plan, index, fps),
+    shared: SHARED.map((name) => project[name]),
+    keys: (project.keys ?? []).filter((key) => inside(key)).map((key) => ({ ...key, at: key.at - start })),
+    clips: (project.clips ?? []).filter((clip) => inside(clip, clip.frames ?? 1)).map((clip) => ({ ...clip, at: clip.at - start })),
+  };
+  return written(Object.fromEntries(Object.entries(parts).sort(([a], [b]) => (a < b ? -1 : 1))));
+}
