@@ -38,10 +38,10 @@ const SIZES = ["width", "height", "fps"];
 /** @type {Set<Director>} */
 const directors = new Set();
 
-/**
- * What a person was at on a node: an undo builds the graph anew, and its place must not be lost.
- * @type {Map<string, {selection: Selection, cursor: number, focused: boolean}>}
- */
+/** An undo builds the graph anew: within this time a node of the same id takes over the place where a person was. */
+const ANEW_MS = 2000;
+
+/** @type {Map<string, {selection: Selection, cursor: number, focused: boolean, when: number}>} */
 const places = new Map();
 
 /** @type {string[]} */
@@ -90,8 +90,6 @@ class Director {
       done: () => this.done(),
       wheel: (event) => passWheel(this.view.element, event),
     });
-    this.view.element.addEventListener("focusin", () => this.keepPlace(true));
-    this.view.element.addEventListener("focusout", () => this.keepPlace(false));
   }
 
   /** @returns {Scene} */
@@ -140,7 +138,7 @@ class Director {
   begin() {
     this.started = true;
     const place = places.get(String(this.node.id));
-    if (!place) {
+    if (!place || Date.now() - place.when > ANEW_MS) {
       const [first] = this.scene().plan.windows;
       if (first) this.selection = { kind: "window", id: first.id };
       return;
@@ -150,9 +148,10 @@ class Director {
     if (place.focused) setTimeout(() => this.view.element.isConnected && this.view.tracks.focus(this.selection), LOOK_MS);
   }
 
-  /** @param {boolean} focused */
-  keepPlace(focused) {
-    places.set(String(this.node.id), { selection: this.selection, cursor: this.cursor, focused });
+  /** The node goes, perhaps to come back at once. */
+  leave() {
+    const focused = this.view.element.contains(document.activeElement);
+    places.set(String(this.node.id), { selection: this.selection, cursor: this.cursor, focused, when: Date.now() });
   }
 
   /**
@@ -182,7 +181,6 @@ class Director {
   done() {
     if (!this.dirty) return;
     this.dirty = false;
-    this.keepPlace(this.view.element.contains(document.activeElement));
     remember();
   }
 
@@ -198,7 +196,6 @@ class Director {
   select(selection) {
     if (isSame(selection, this.selection)) return;
     this.selection = selection;
-    this.keepPlace(true);
     this.refresh();
   }
 
@@ -451,7 +448,10 @@ function addDirector(node) {
   node.onConnectionsChange = chain(node.onConnectionsChange, refresh);
   node.onExecuted = chain(node.onExecuted, () => director.run.reload());
   node.onAdded = chain(node.onAdded, () => directors.add(director));
-  node.onRemoved = chain(node.onRemoved, () => directors.delete(director));
+  node.onRemoved = chain(node.onRemoved, () => {
+    directors.delete(director);
+    director.leave();
+  });
   if (node.graph) directors.add(director);
   const [width, height] = node.computeSize();
   node.setSize([Math.max(width, WIDTH), Math.max(height, node.size[1])]);
