@@ -1,4 +1,4 @@
-"""`python demo/in_comfyui.py tasks_eval|long_video_eval [options]`: a measuring program with ComfyUI and the pack in one process.
+"""`python demo/in_comfyui.py tasks_eval|long_video_eval|director_eval [options]`: a measuring program with ComfyUI and the pack in one process.
 
 The pack gets the bare package name that the tests use; its root stays off sys.path, where `nodes` would hide ComfyUI's own.
 """
@@ -9,7 +9,7 @@ import sys
 import types
 from pathlib import Path
 
-PROGRAMS = ("tasks_eval", "long_video_eval")
+PROGRAMS = ("tasks_eval", "long_video_eval", "director_eval")
 HERE = Path(__file__).resolve().parent
 
 

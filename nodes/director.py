@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..pusa_core.errors import PusaError
+from ..pusa_core.project.engine import FINAL, QUALITIES
 from ..pusa_core.project.text import read_project
 from . import inputs
+from .host.director import DirectorRequest, make_project
 from .host.schema import advanced, of_today, search_words
+from .host.video import video_metadata, video_of_file
 
 EMPTY_PROJECT = """{
  "version": 1,
@@ -20,7 +23,6 @@ EMPTY_PROJECT = """{
   {"id": "w1", "prompt": ""}
  ]
 }"""
-FINAL, DRAFT = QUALITIES = ("final", "draft")
 
 
 class PusaDirector(io.ComfyNode):
@@ -77,5 +79,12 @@ class PusaDirector(io.ComfyNode):
         return True
 
     @classmethod
+    def fingerprint_inputs(cls, **given: Any) -> float:
+        return float("nan")  # parts on disk may be gone or changed; what is kept costs little
+
+    @classmethod
     def execute(cls, *given: Any, **named: Any) -> io.NodeOutput:
-        raise PusaError("Pusa Director's engine is not in this version.")
+        made = make_project(DirectorRequest(*given, **named), video_metadata(cls.hidden), cls.hidden)
+        shown = ui.PreviewVideo([ui.SavedResult(made.path.name, made.subfolder, io.FolderType.output)])
+        told = ui.PreviewText(made.report)
+        return io.NodeOutput(video_of_file(made.path), made.report, ui={**shown.as_dict(), **told.as_dict()})

@@ -271,12 +271,12 @@ def match_seam(frames: Tensor, given: Tensor, method: str, base: Base = WAN) -> 
     them is the model's and the VAE's; it is undone in all N. Means over the squares of one latent pixel are compared, not
     pixels: the VAE blurs a little, and the contrast that fine detail lost must not be taken from the rest, window after window.
     """
-    made = colour_statistics(_coarse(frames[: len(given)], base), method)
-    transfer = fit_transfer(made, colour_statistics(_coarse(given, base), method), method)
+    made = colour_statistics(coarse(frames[: len(given)], base), method)
+    transfer = fit_transfer(made, colour_statistics(coarse(given, base), method), method)
     return apply_transfer(frames, transfer)
 
 
-def _coarse(pictures: Tensor, base: Base) -> Tensor:
+def coarse(pictures: Tensor, base: Base) -> Tensor:
     """Means over the squares of latent cells, s pixels each side. pictures: [N, H, W, 3]. Returns [N, H/s, W/s, 3]."""
     return avg_pool2d(pictures.movedim(-1, 1).float(), base.spatial_stride).movedim(1, -1)
 

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .clips.writing import join_videos, write_video
+from .clips.writing import JoinedPart, join_videos, write_video
 from .errors import PusaError
 
 STATE = "state.safetensors"
@@ -75,7 +75,7 @@ class VideoParts:
 
     def join(self) -> Path:
         """Make the target of all parts and remove them. Returns the target."""
-        parts = [self._part(index) for index in range(self.done)]
+        parts = [JoinedPart(self._part(index)) for index in range(self.done)]
         self.target.parent.mkdir(parents=True, exist_ok=True)
         join_videos(_unfinished(self.target), parts, self.metadata)
         os.replace(_unfinished(self.target), self.target)

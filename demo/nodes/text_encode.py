@@ -1,6 +1,8 @@
 """Text for the demo models: one fixed vector a word, and a warning for words they never saw."""
 
 import logging
+from dataclasses import dataclass
+from typing import Any
 
 from comfy_api.latest import ComfyExtension, io, ui
 
@@ -47,6 +49,40 @@ class PusaDemoTextEncode(io.ComfyNode):
         return io.NodeOutput(conditioning, ui=ui.PreviewText(warning))
 
 
+@dataclass(frozen=True)
+class DemoClip:
+    """The demo's text encoder as a CLIP, for nodes that read texts of their own."""
+
+    fingerprint: str = "demo words"
+
+    def tokenize(self, text: str) -> str:
+        """The text itself."""
+        return text
+
+    def encode_from_tokens_scheduled(self, text: str) -> list[list[Any]]:
+        """The text as CONDITIONING; words that no demo model knows are said in the log."""
+        if unknown := unknown_words(text):
+            log.warning(f"The demo models do not know: {', '.join(unknown)}.")
+        return [[text_embedding(text), {}]]
+
+
+class PusaDemoClip(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PusaDemoClip",
+            display_name="Demo CLIP",
+            category="Pusa/demo",
+            description="The text encoder of the small demo models, for Pusa Director.",
+            inputs=[],
+            outputs=[io.Clip.Output()],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(DemoClip())
+
+
 class DemoExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [PusaDemoTextEncode]
+        return [PusaDemoTextEncode, PusaDemoClip]

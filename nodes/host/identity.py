@@ -42,6 +42,15 @@ def vae_identity(vae: Any) -> str:
     return digest(vae if model is None else model.state_dict(), sampled=True)
 
 
+def text_encoder_identity(clip: Any) -> str:
+    """A name of a CLIP's weights and the patches on them; another pack's without ComfyUI's parts counts by its class and settings."""
+    model, patcher = getattr(clip, "cond_stage_model", None), getattr(clip, "patcher", None)
+    if model is None or patcher is None:
+        return digest(clip, sampled=True)
+    settings = getattr(clip, "layer_idx", None), getattr(clip, "tokenizer_options", None)
+    return digest([model.state_dict(), patcher.patches, settings], sampled=True)
+
+
 def value_identity(value: Any) -> str:
     """A name of a value that another node left in a MODEL, the same for equal settings."""
     return digest(value, name_of=_name_of_patcher)

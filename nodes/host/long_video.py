@@ -33,7 +33,7 @@ from ...pusa_core.video_parts import VideoParts
 from .folders import output_file
 from .identity import model_identity, vae_identity, value_identity
 from .models import base_of, check_vae, empty_latent
-from .progress import StepsOfMany
+from .progress import StepsOfRuns
 from .samplers import build_sampler
 from .sampling import SamplingRequest, sample_video
 from .vaes import decoder_of, encoder_of
@@ -163,7 +163,7 @@ class ComfyWindows:
     def __init__(self, request: LongVideoRequest, sampling: SamplingRequest, windows: int):
         self.request = request
         self.sampling = sampling
-        self.progress = StepsOfMany(request.model, windows, len(sampling.sigmas) - 1)
+        self.progress = StepsOfRuns(request.model, [len(sampling.sigmas) - 1] * windows)
 
     def seed_of(self, window: Window) -> int:
         """The seed of a window: neighbouring windows with one seed would repeat each other's noise."""

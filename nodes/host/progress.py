@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -20,12 +21,12 @@ def step_callback(model: Any, steps: int) -> Callable[[int, Tensor, Tensor, int]
     return symbols.prepare_callback(model, steps)
 
 
-class StepsOfMany:
-    """One progress bar with previews over several runs of `steps` steps each."""
+class StepsOfRuns:
+    """One progress bar with previews over several runs, each with its number of steps."""
 
-    def __init__(self, model: Any, runs: int, steps: int):
-        self.steps = steps
-        self.bar = symbols.ProgressBar(runs * steps)
+    def __init__(self, model: Any, steps: Sequence[int]):
+        self.ends = list(accumulate(steps, initial=0))
+        self.bar = symbols.ProgressBar(self.ends[-1])
         self.previewer = symbols.get_previewer(model.load_device, model.model.latent_format)
 
     def callback(self, run: int) -> Callable[[int, Tensor, Tensor, int], None]:
@@ -33,7 +34,7 @@ class StepsOfMany:
 
         def show(step: int, x0: Tensor, x: Tensor, steps: int) -> None:
             preview = self.previewer and self.previewer.decode_latent_to_preview_image("JPEG", x0)
-            self.bar.update_absolute(run * self.steps + step + 1, preview=preview)
+            self.bar.update_absolute(self.ends[run] + step + 1, preview=preview)
 
         return show
 
@@ -41,7 +42,7 @@ class StepsOfMany:
         """Show what a finished run made. picture: [H, W, 3], 0 to 1."""
         pixels = (picture * 255.0).clamp(0, 255).to("cpu", torch.uint8).numpy()
         preview = ("JPEG", Image.fromarray(pixels), PREVIEW_SIZE)
-        self.bar.update_absolute((run + 1) * self.steps, preview=preview)
+        self.bar.update_absolute(self.ends[run + 1], preview=preview)
 
 
 def progress_over(count: int) -> Callable[[], None]:

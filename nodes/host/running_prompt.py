@@ -21,7 +21,7 @@ def prompt_fingerprint() -> str | float:
 
 def running_prompt() -> dict[str, Any] | None:
     """The API prompt under way; None without a server, or where it is not clear which one it is."""
-    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    server = _server()
     running = getattr(getattr(server, "prompt_queue", None), "currently_running", None)
     if not isinstance(running, dict) or len(running) != 1:
         return None
@@ -37,3 +37,14 @@ def graph_around(hidden: Any) -> tuple[dict[str, Any] | None, str]:
     """
     prompt, node = getattr(hidden, "prompt", None), getattr(hidden, "unique_id", None)
     return (prompt, str(node)) if prompt and node is not None else (None, "")
+
+
+def tell_browser(event: str, data: dict[str, Any]) -> None:
+    """Send an event to the browser whose prompt is running; nothing where a node is called without a server."""
+    server = _server()
+    if server is not None:
+        server.send_sync(event, data, getattr(server, "client_id", None))
+
+
+def _server() -> Any:
+    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -12,6 +13,7 @@ import av.error
 import numpy as np
 import torch
 
+from .notes import Notes
 from .stamp_repair import Believable, Clock
 from .time_stamps import Audio
 
@@ -40,25 +42,26 @@ class _Placed:
 
 
 def read_sound(file: ClipFile) -> Audio | None:
-    """The sound of a clip, starting with its first picture; None where there is none that can be decoded.
+    """The sound of a clip, starting with its first picture where it has one; None where there is none that can be decoded.
 
     More than two channels are mixed down to stereo, which is what ComfyUI's video writer takes. Sound from before the
     pictures is cut, where the stamps leave a hole there is silence, and a clock that starts again goes on in step with the
     pictures. A track that cannot be decoded is passed over, and said.
     """
-    from .reading import DEFAULT, disposition, opened
+    from .reading import COVER, DEFAULT, disposition, opened
 
     with opened(file.source, file.name) as container:
+        has_pictures = any(not disposition(stream) & COVER for stream in container.streams.video)
         tracks = sorted(container.streams.audio, key=lambda one: (-(disposition(one) & DEFAULT), one.index))
         known = [(track.index, track.codec_context is not None) for track in tracks]
     for index, decodable in known:
-        found = _decode(file, index) if decodable else None
+        found = _decode(file, index, has_pictures) if decodable else None
         if found is not None and found[0].blocks:
             if passed := sum(1 for other, _ in known[: known.index((index, decodable))] if other != index):
                 file.notes.add(
                     f"{_spoken(file)} has {passed} sound track{'s' * (passed > 1)} that cannot be decoded; the next one was used."
                 )
-            first = file.first_stamp()
+            first = file.first_stamp() if has_pictures else Fraction(0)
             _say_what_is_cut(file, found[0], first)
             return _laid_out(*found, first)
     if known:
@@ -66,6 +69,13 @@ def read_sound(file: ClipFile) -> Audio | None:
             f"The sound of {file.name} is of a kind that FFmpeg cannot decode here: it is left out. Export the clip again with AAC sound."
         )
     return None
+
+
+def sound_of_file(path: Path, name: str) -> Audio | None:
+    """The sound of a file of sound, or of a clip from its first picture on; None where there is none that can be decoded."""
+    from .reading import ClipFile
+
+    return read_sound(ClipFile(path, name, Notes()))
 
 
 def _say_what_is_cut(file: ClipFile, placed: _Placed, begin: Fraction) -> None:
@@ -81,19 +91,19 @@ def _spoken(file: ClipFile) -> str:
     return file.name[0].upper() + file.name[1:]
 
 
-def _decode(file: ClipFile, index: int) -> tuple[_Placed, list[Fraction]]:
+def _decode(file: ClipFile, index: int, has_pictures: bool) -> tuple[_Placed, list[Fraction]]:
     """The blocks of one track, and seconds to add to the stamps of each part of the file, by its pictures."""
     from .reading import believable, opened, picture_stream
 
     with opened(file.source, file.name) as container:
         track = cast(av.AudioStream, container.streams[index])
-        pictures = picture_stream(container, file.name)
+        pictures = picture_stream(container, file.name).index if has_pictures else None
         plausible = believable(container)
         shown, heard = _Parts(plausible), _Parts(plausible)
         placed = _Placed(int(track.codec_context.sample_rate or 0), 0)
         resampler: av.AudioResampler | None = None
         for packet in _packets(container):
-            if packet is not None and packet.stream_index == pictures.index:
+            if packet is not None and packet.stream_index == pictures:
                 shown.pass_by(packet)
             if packet is not None and packet.stream_index != index:
                 continue

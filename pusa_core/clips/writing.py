@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -67,23 +68,13 @@ def write_video(
         stream = container.add_stream("h264", rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         _tag(stream.codec_context, tags)
-        heard = audio and (audio if audio.sample_rate in AAC_RATES else at_rate(audio, 48000))
-        sound = container.add_stream("aac", rate=heard.sample_rate) if heard else None
-        if sound and heard:
-            sound.layout = "mono" if heard.waveform.shape[0] == 1 else "stereo"
+        sound = add_sound(container, audio)
         for number, frame in enumerate(encodable(frames, tags)):
             frame.pts, frame.time_base = number, 1 / fps
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-        if sound and heard:
-            block = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(heard.waveform.float().numpy()),
-                format="fltp",
-                layout=sound.layout.name,
-            )
-            block.sample_rate, block.pts = heard.sample_rate, 0
-            container.mux(sound.encode(block))
-            container.mux(sound.encode(None))
+        if sound and audio:
+            write_sound(container, sound, audio)
 
 
 def encodable(frames: Tensor, tags: ColourTags) -> Iterable[av.VideoFrame]:
@@ -126,27 +117,66 @@ def write_metadata(container: av.container.OutputContainer, metadata: Mapping[st
         container.metadata[key] = json.dumps(value)
 
 
-def join_videos(path: Path, parts: list[Path], metadata: Mapping[str, object]) -> None:
-    """One mp4 of several that write_video wrote without B-frames and sound, packet by packet."""
+@dataclass(frozen=True)
+class JoinedPart:
+    """A file that write_video wrote without B-frames and sound, and how much of it is shown."""
+
+    path: Path
+    frames: int | None = None  # its first ones; None for all
+
+
+def join_videos(
+    path: Path, parts: Sequence[JoinedPart], metadata: Mapping[str, object], audio: Audio | None = None
+) -> None:
+    """One mp4 of several, packet by packet, with sound as AAC."""
     with av.open(str(path), mode="w", format="mp4", options={"movflags": "use_metadata_tags"}) as joined:
         write_metadata(joined, metadata)
         target = None
+        sound = None
         shown = Fraction(0)  # seconds so far
         for part in parts:
-            with av.open(str(part)) as container:
+            with av.open(str(part.path)) as container:
                 source = container.streams.video[0]
                 if target is None:
                     target = joined.add_stream_from_template(source, opaque=True)  # packets pass as they are
+                    sound = add_sound(joined, audio)
                 frame_time = 1 / Fraction(source.average_rate or 1)
-                for packet in container.demux(source):
-                    if packet.pts is None:  # the empty packet at the end
-                        continue
+                pictures = (
+                    packet for packet in container.demux(source) if packet.pts is not None
+                )  # the last is empty
+                for packet in islice(pictures, part.frames):
                     time_base = Fraction(source.time_base or 1)
                     packet.pts = packet.dts = round(shown / time_base)
                     packet.time_base, packet.duration = time_base, round(frame_time / time_base)
                     packet.stream = target
                     joined.mux(packet)
                     shown += frame_time
+        if sound and audio:
+            write_sound(joined, sound, audio)
+
+
+def add_sound(container: av.container.OutputContainer, audio: Audio | None) -> av.AudioStream | None:
+    """A track of AAC for this sound; every track is added before anything is written."""
+    if audio is None:
+        return None
+    sound = container.add_stream("aac", rate=_written_rate(audio))
+    sound.layout = "mono" if audio.waveform.shape[0] == 1 else "stereo"
+    return sound
+
+
+def write_sound(container: av.container.OutputContainer, sound: av.AudioStream, audio: Audio) -> None:
+    """The whole sound into its track."""
+    heard = at_rate(audio, _written_rate(audio))
+    block = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(heard.waveform.float().numpy()), format="fltp", layout=sound.layout.name
+    )
+    block.sample_rate, block.pts = heard.sample_rate, 0
+    container.mux(sound.encode(block))
+    container.mux(sound.encode(None))
+
+
+def _written_rate(audio: Audio) -> int:
+    return audio.sample_rate if audio.sample_rate in AAC_RATES else 48000
 
 
 def count_frames(path: Path) -> tuple[int, Fraction]:

@@ -1,0 +1,295 @@
+"""A project made: every window in the order its neighbours allow, kept where nothing that it depends on has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ..clips.time_stamps import Audio
+from ..clips.writing import JoinedPart
+from ..colour import ColourStatistics
+from ..errors import PusaError
+from ..images import STRETCH, fit_images
+from .folder import Part, ProjectFolder
+from .identity import Sources, frames_identity, full_identity, own_identity
+from .plan import Plan, PlannedWindow
+from .rendering import MadeWindow, Studio, Surroundings, make_window
+from .seams import window_statistics
+from .text import ANCHOR, FIRST
+
+FINAL, DRAFT = QUALITIES = ("final", "draft")
+RUNNING, FINISHED, KEPT, LOCKED = "running", "finished", "kept", "locked"
+
+
+class DirectedStudio(Studio, Sources, Protocol):
+    """A studio that also says what it works with, and is told how far the project is."""
+
+    size: tuple[int, int]  # width and height, pixels
+    crf: int
+
+    def tell(self, window: PlannedWindow, candidate: int, state: str, part: Part | None) -> None:
+        """A candidate of a window begins (RUNNING, without a part) or is there."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Where drafts of the windows lie, and how they are followed."""
+
+    folder: ProjectFolder
+    sources: Sources  # of the draft
+    multiplier: float  # noise of the draft's frames, 0 to 1
+
+
+@dataclass(frozen=True)
+class _Need:
+    """All that decides one candidate of a window."""
+
+    own: str
+    identity: str
+    before: str  # identity of the window before
+    given: str  # a name of the frames taken over from there
+    around: Surroundings  # without the draft, which is read when it is needed
+    follows: Part | None  # the draft
+
+
+class ProjectRun:
+    """One run over a project. Memory holds one window and what its neighbours hand over."""
+
+    def __init__(self, plan: Plan, folder: ProjectFolder, studio: DirectedStudio, draft: Draft | None = None):
+        self.plan = plan
+        self.folder = folder
+        self.studio = studio
+        self.draft = draft
+        self.parts: dict[int, Part] = {}  # the chosen candidates
+        self.found: dict[tuple[int, int], Part] = {}  # every candidate that is there
+        self.states: dict[tuple[int, int], str] = {}
+        self.under_way: list[int] = []
+
+    def make(self, text: Any) -> list[Part]:
+        """Make what is missing. text: the project as typed, for the record. The folder must be taken."""
+        for window in self.plan.windows:
+            self.ensure(window.index)
+            self.write_record(text)
+        return [self.parts[window.index] for window in self.plan.windows]
+
+    def join(self, audio: Audio | None, metadata: Mapping[str, object]) -> Path:
+        """The finished video of all windows."""
+        shown = [
+            JoinedPart(self.parts[window.index].video, window.frames.length - window.after)
+            for window in self.plan.windows
+        ]
+        return self.folder.join(shown, audio, metadata)
+
+    def ensure(self, index: int) -> Part:
+        """The chosen part of a window; it and what it waits for are made where they are missing."""
+        if index in self.parts:
+            return self.parts[index]
+        if index in self.under_way:
+            self._refuse_circle(index)
+        self.under_way.append(index)
+        window = self.plan.windows[index]
+        locked = self.locked(window)
+        if locked is not None:
+            self._note(window, window.text.chosen, LOCKED, locked)
+            self.parts[index] = locked
+        else:
+            parts = [self.candidate(window, candidate) for candidate in range(window.text.candidates)]
+            self.parts[index] = parts[window.text.chosen]
+        self.under_way.pop()
+        return self.parts[index]
+
+    def locked(self, window: PlannedWindow) -> Part | None:
+        """The part of a locked window that is there; refuses one that no longer fits the project."""
+        part = self.folder.part(window.id, window.text.chosen) if window.text.lock else None
+        if part is None:
+            return None
+        is_now = (*self.studio.size, window.frames.length, self.plan.fps)
+        was = (part.facts.width, part.facts.height, part.facts.length, part.facts.fps)
+        if is_now != was:
+            said = [
+                "{} x {} pixels, {} frames at {:g} per second".format(*values) for values in (was, is_now)
+            ]
+            raise PusaError(
+                f"windows[{window.index}] ({window.id}) is locked with {said[0]}, but the project now asks for {said[1]}. "
+                "Take the lock out, or set the size, length and rate back."
+            )
+        return part
+
+    def candidate(self, window: PlannedWindow, candidate: int) -> Part:
+        """One candidate of a window that is not locked."""
+        there = self.folder.part(window.id, candidate)
+        own = own_identity(self.plan, window, candidate, self.studio)
+        if there is not None and there.facts.own == own and window.index and window.begins_anew:
+            self._note(window, candidate, KEPT, there)  # after a bridge, which leads to it as it is
+            return there
+        need = self._need(window, candidate, own, there)
+        if there is not None and there.facts.identity == need.identity:
+            self._note(window, candidate, KEPT, there)
+            return there
+        self._note(window, candidate, RUNNING, None)
+        made = make_window(self.plan, window, candidate, self._with_draft(need), self.studio)
+        part = self._write(window, candidate, made, need)
+        self._note(window, candidate, FINISHED, part)
+        return part
+
+    def _need(self, window: PlannedWindow, candidate: int, own: str, there: Part | None) -> _Need:
+        before = None if window.begins_anew else self.ensure(window.index - 1)
+        given = None if before is None else before.tail(window.shared)
+        link = frames_identity(given)
+        anchor, reference = "", self._reference(window)
+        if self.plan.anchor is not None and given is not None:
+            anchor = f"{self.studio.file_identity(self.plan.anchor.picture)} {self.plan.anchor.multiplier}"
+        follows = self._draft(window, candidate)
+        followed = None
+        if follows is not None and self.draft is not None:
+            followed = (follows.facts.sha256, self.draft.multiplier)
+        plain = full_identity(own, link, "", anchor, followed, reference)
+        head = self._head(window, plain, there)
+        if head is not None:
+            reference = None
+        identity = plain
+        if head is not None:
+            identity = full_identity(own, link, frames_identity(head), anchor, followed, None)
+        around = Surroundings(given, head, reference=reference)
+        return _Need(own, identity, "" if before is None else before.facts.identity, link, around, follows)
+
+    def _head(self, window: PlannedWindow, plain: str, there: Part | None) -> Tensor | None:
+        """The first frames of the window after, where this one must lead to them.
+
+        plain: identity of this window without them; there: its part. A locked window that was made after exactly this one fits
+        it as it is.
+        """
+        if window.index + 1 == len(self.plan.windows):
+            return None
+        following = self.plan.windows[window.index + 1]
+        if window.text.bridge:
+            return self.ensure(following.index).head(window.after)
+        locked = self.locked(following)
+        if locked is None or self.plan.base.latent_frame_count(window.after) < 2:
+            return None
+        fits = locked.facts.before == plain or (
+            there is not None
+            and there.facts.identity == plain
+            and frames_identity(there.tail(window.after)) == locked.facts.given
+        )
+        return None if fits else locked.head(window.after)
+
+    def _reference(self, window: PlannedWindow) -> ColourStatistics | None:
+        if self.plan.colour == FIRST and window.index:
+            return self.ensure(0).colours()
+        if self.plan.colour == ANCHOR and self.plan.anchor is not None:
+            return window_statistics(self.studio.picture(self.plan.anchor.picture), self.plan.base)
+        return None
+
+    def _draft(self, window: PlannedWindow, candidate: int) -> Part | None:
+        """The draft of a candidate, if it was made from the settings that hold now."""
+        if self.draft is None or self.draft.multiplier >= 1:
+            return None
+        part = self.draft.folder.part(window.id, candidate)
+        if part is None or part.facts.length != window.frames.length:
+            return None
+        return (
+            part if part.facts.own == own_identity(self.plan, window, candidate, self.draft.sources) else None
+        )
+
+    def _with_draft(self, need: _Need) -> Surroundings:
+        if need.follows is None or self.draft is None:
+            return need.around
+        frames = fit_images(need.follows.frames(), *self.studio.size, STRETCH)
+        return replace(need.around, draft=frames, draft_multiplier=self.draft.multiplier)
+
+    def _write(self, window: PlannedWindow, candidate: int, made: MadeWindow, need: _Need) -> Part:
+        facts = {
+            "identity": need.identity,
+            "own": need.own,
+            "before": need.before,
+            "given": need.given,
+            "seed": window.seed_of(candidate),
+            "fps": self.plan.fps,
+            "left_seam": made.left_seam,
+            "right_seam": made.right_seam,
+            "drafted": need.follows is not None,
+        }
+        colours = window_statistics(made.frames, self.plan.base)
+        return self.folder.write(
+            window.id, candidate, made.frames, window.kept, colours, self.studio.crf, facts
+        )
+
+    def _note(self, window: PlannedWindow, candidate: int, state: str, part: Part | None) -> None:
+        self.states[window.index, candidate] = state
+        if part is not None:
+            self.found[window.index, candidate] = part
+        self.studio.tell(window, candidate, state, part)
+
+    def _refuse_circle(self, index: int) -> None:
+        waiting = self.under_way[self.under_way.index(index) :]
+        named = [self.plan.windows[one].id for one in (*waiting, index)]
+        raise PusaError(
+            f"These windows wait for each other: {', then '.join(named)}. A bridge needs the windows on both sides finished: take bridge out "
+            "of one of them, or make the one after it first and lock it."
+        )
+
+    def report(self) -> str:
+        """One line a candidate: frames, seed, what was done, seams, whether it followed a draft."""
+        return "\n".join(self._line(*key) for key in sorted(self.found))
+
+    def _line(self, index: int, candidate: int) -> str:
+        window, facts = self.plan.windows[index], self.found[index, candidate].facts
+        of = (
+            f", candidate {candidate}{' (chosen)' * (candidate == window.text.chosen)}"
+            if window.text.candidates > 1
+            else ""
+        )
+        seams = [f"{value:.2f}" for value in (facts.left_seam, facts.right_seam) if value is not None]
+        jump = f", jump at the seam{'s' * (len(seams) > 1)} {' and '.join(seams)}" if seams else ""
+        return f"{window.id}, {window.frames}{of}, seed {facts.seed}, {self.states[index, candidate]}{', after the draft' * facts.drafted}{jump}"
+
+    def write_record(self, text: Any) -> None:
+        """project.json as far as the project is."""
+        windows = [self._told(window) for window in self.plan.windows]
+        self.folder.record(
+            {
+                "version": 1,
+                "name": self.folder.name,
+                "quality": DRAFT if self.folder.draft else FINAL,
+                "frames": self.plan.frames,
+                "fps": self.plan.fps,
+                "width": self.studio.size[0],
+                "height": self.studio.size[1],
+                "video": self.folder.target.name,
+                "windows": windows,
+                "project": text,
+            }
+        )
+
+    def _told(self, window: PlannedWindow) -> dict[str, Any]:
+        candidates = [
+            {
+                "candidate": candidate,
+                "file": part.video.name,
+                "picture": part.picture.name,
+                "seed": part.facts.seed,
+                "identity": part.facts.identity,
+                "left_seam": part.facts.left_seam,
+                "right_seam": part.facts.right_seam,
+            }
+            for (index, candidate), part in sorted(self.found.items(), key=lambda one: one[0])
+            if index == window.index
+        ]
+        return {
+            "id": window.id,
+            "start": window.frames.start,
+            "first_new": window.frames.first_new,
+            "end": window.frames.end,
+            "prompt": window.prompt,
+            "negative": window.negative,
+            "steps": window.steps,
+            "cfg": window.cfg,
+            "state": ("locked" if window.text.lock else "finished") if candidates else "missing",
+            "chosen": window.text.chosen,
+            "candidates": candidates,
+        }

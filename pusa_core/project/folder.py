@@ -1,0 +1,263 @@
+"""A project on disk: one part per window and candidate, each whole or not there; the record that people read; the finished video."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..clips.reading import clip_of_file
+from ..clips.time_stamps import Audio
+from ..clips.writing import JoinedPart, join_videos, write_video
+from ..colour import ColourStatistics
+from ..errors import PusaError
+from .lock import held
+
+RECORD = "project.json"
+HEAD, TAIL, MEAN, COVARIANCE = "head", "tail", "mean", "covariance"
+PICTURE_SIZE = 320
+"""Longest side of a part's picture, pixels."""
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """What a finished part says of itself."""
+
+    identity: str  # of all that it was made from
+    own: str  # of its own settings, without its neighbours
+    before: str  # identity of the window before when this was made, "" where nothing was
+    given: str  # a name of the frames it took over from there
+    seed: int
+    width: int
+    height: int
+    length: int  # frames
+    fps: float
+    left_seam: float | None
+    right_seam: float | None
+    drafted: bool  # whether it followed a draft
+    sha256: str  # of the video file
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished window on disk: its video, its picture, and beside them what its neighbours continue, without loss."""
+
+    folder: Path
+    stem: str
+    facts: PartFacts
+
+    @property
+    def video(self) -> Path:
+        """All frames of the window, H.264 without B-frames."""
+        return self.folder / f"{self.stem}.mp4"
+
+    @property
+    def picture(self) -> Path:
+        """A small picture of its middle, PNG."""
+        return self.folder / f"{self.stem}.png"
+
+    def head(self, count: int) -> Tensor:
+        """Its first frames [count, H, W, 3], 0 to 1."""
+        kept = self._tensor(HEAD)
+        return kept[:count].float() if count <= len(kept) else self.frames()[:count]
+
+    def tail(self, count: int) -> Tensor:
+        """Its last frames [count, H, W, 3], 0 to 1."""
+        kept = self._tensor(TAIL)
+        return kept[len(kept) - count :].float() if count <= len(kept) else self.frames()[-count:]
+
+    def frames(self) -> Tensor:
+        """All frames [N, H, W, 3], 0 to 1, as the video file shows them."""
+        return clip_of_file(self.video, f"the part {self.video.name}").all(None)
+
+    def colours(self) -> ColourStatistics:
+        """The colours of the window as a whole."""
+        return ColourStatistics(self._tensor(MEAN), self._tensor(COVARIANCE))
+
+    def _tensor(self, name: str) -> Tensor:
+        with safe_open(_state(self.folder, self.stem), framework="pt") as saved:
+            kept: Tensor = saved.get_tensor(name)
+            return kept.clone()  # not a view of a file that is replaced later
+
+
+class ProjectFolder:
+    """The folder of one project."""
+
+    def __init__(self, folder: Path, draft: bool = False):
+        """draft: works on the parts of the draft, which have names of their own."""
+        self.folder = folder
+        self.draft = draft
+
+    @property
+    def name(self) -> str:
+        """What the project is called."""
+        return self.folder.name
+
+    @property
+    def target(self) -> Path:
+        """The finished video."""
+        return self.folder / f"{self.name}{self._suffix}.mp4"
+
+    @property
+    def _suffix(self) -> str:
+        return ".draft" if self.draft else ""
+
+    def of_draft(self) -> ProjectFolder:
+        """The same folder, for the parts of the draft."""
+        return ProjectFolder(self.folder, draft=True)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """The folder, made when needed, for this run alone; what an earlier run wrote halfway is removed."""
+        with _told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with held(self.folder):
+            self._sweep()
+            yield
+
+    def stem(self, window: str, candidate: int) -> str:
+        """What the files of a part are called, without their endings."""
+        return f"{window}.{candidate}{self._suffix}"
+
+    def part(self, window: str, candidate: int) -> Part | None:
+        """A finished part; None where it is missing, not whole, or its video is not the one that was written with it."""
+        stem = self.stem(window, candidate)
+        try:
+            with safe_open(_state(self.folder, stem), framework="pt") as saved:
+                facts = PartFacts(**json.loads(saved.metadata()["part"]))
+            part = Part(self.folder, stem, facts)
+            return part if _sha256(part.video) == facts.sha256 else None
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return None
+
+    def write(
+        self,
+        window: str,
+        candidate: int,
+        frames: Tensor,
+        kept: tuple[int, int],
+        colours: ColourStatistics,
+        crf: int,
+        facts: dict[str, Any],
+    ) -> Part:
+        """Write a part. frames: [N, H, W, 3], 0 to 1; kept: how many of its first and last frames stay without loss.
+
+        It counts once its state is there, which is written last and removed first.
+        """
+        stem = self.stem(window, candidate)
+        state, video, picture = (
+            _state(self.folder, stem),
+            self.folder / f"{stem}.mp4",
+            self.folder / f"{stem}.png",
+        )
+        with _told(self.folder), _cleared(state, video, picture):
+            state.unlink(missing_ok=True)
+            rate = Fraction(facts["fps"]).limit_denominator(1001)
+            write_video(_unfinished(video), frames, rate, crf=crf, bframes=False)
+            _settle(video)
+            _picture(frames[len(frames) // 2]).save(_unfinished(picture), format="PNG")
+            _settle(picture)
+            height, width = frames.shape[1:3]
+            told = PartFacts(**facts, width=width, height=height, length=len(frames), sha256=_sha256(video))
+            saved = {
+                HEAD: frames[: kept[0]],
+                TAIL: frames[len(frames) - kept[1] :],
+            }
+            save_file(
+                {name: value.to("cpu", torch.float16).contiguous() for name, value in saved.items()}
+                | {MEAN: colours.mean.contiguous(), COVARIANCE: colours.covariance.contiguous()},
+                _unfinished(state),
+                metadata={"part": json.dumps(asdict(told), sort_keys=True)},
+            )
+            _settle(state)
+        return Part(self.folder, stem, told)
+
+    def record(self, content: Mapping[str, Any]) -> None:
+        """Write project.json."""
+        path = self.folder / RECORD
+        with _told(self.folder), _cleared(path):
+            _unfinished(path).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            _settle(path)
+
+    def join(self, parts: Sequence[JoinedPart], audio: Audio | None, metadata: Mapping[str, object]) -> Path:
+        """Make the finished video of parts, packet by packet, with the sound under it."""
+        with _told(self.folder), _cleared(self.target):
+            join_videos(_unfinished(self.target), parts, metadata, audio)
+            _settle(self.target)
+        return self.target
+
+    def _sweep(self) -> None:
+        for path in self.folder.iterdir():
+            if path.name.endswith(UNFINISHED) or path.name.startswith(".tmp"):  # the latter safetensors' own
+                path.unlink(missing_ok=True)
+
+
+UNFINISHED = ".unfinished"
+
+
+def _state(folder: Path, stem: str) -> Path:
+    return folder / f"{stem}.safetensors"
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(path.name + UNFINISHED)
+
+
+def _settle(path: Path) -> None:
+    """Give a file that is written whole its name."""
+    with _unfinished(path).open("rb+") as file:
+        os.fsync(file.fileno())  # a name must not survive a power cut that its content does not
+    os.replace(_unfinished(path), path)
+
+
+def _picture(pixels: Tensor) -> Image.Image:
+    whole = Image.fromarray((pixels.float() * 255).round().clamp(0, 255).to("cpu", torch.uint8).numpy())
+    whole.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
+    return whole
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        found = hashlib.sha256()
+        while block := file.read(2**20):
+            found.update(block)
+    return found.hexdigest()
+
+
+@contextmanager
+def _cleared(*paths: Path) -> Iterator[None]:
+    """Leaves nothing unfinished behind where writing fails."""
+    try:
+        yield
+    finally:
+        for path in paths:
+            _unfinished(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """What a disk refuses, as a sentence."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        full = os.strerror(errno.ENOSPC)
+        if getattr(error, "errno", None) == errno.ENOSPC or full in str(error):
+            raise PusaError(
+                f"The disk is full: {folder.name} cannot be written. Free some space and queue again; finished windows are kept."
+            ) from error
+        raise PusaError(
+            f"The project's folder {folder.name} cannot be written ({error}). Check that it may be changed, or use another name."
+        ) from error

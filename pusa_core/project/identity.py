@@ -1,0 +1,69 @@
+"""What decides a window: a name of its own settings, and one of those with all that lies around it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from ..colour import ColourStatistics
+from ..digest import digest
+from .plan import Plan, PlannedWindow
+
+FORMAT = 1
+"""Raised when the same settings make other pictures, so that older parts are made again."""
+
+
+class Sources(Protocol):
+    """What a window is made from beside its text."""
+
+    def fingerprint(self, window: PlannedWindow) -> str:
+        """A name of the model with the window's LoRAs, the text encoder, the VAE, the size and how it is sampled."""
+
+    def file_identity(self, name: str) -> str:
+        """A name of what a file of the input folder holds."""
+
+
+def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sources) -> str:
+    """A name of what a window is made from, but for its neighbours."""
+    return digest(
+        [
+            FORMAT,
+            window.frames.length,
+            window.kept,
+            plan.fps,
+            plan.resize,
+            window.prompt,
+            window.negative,
+            window.seed_of(candidate),
+            window.steps,
+            window.cfg,
+            window.noise_multipliers,
+            [(key.latent_frame, sources.file_identity(key.picture), key.multiplier) for key in window.keys],
+            [(one.first, vars(one.clip), sources.file_identity(one.clip.file)) for one in window.clips],
+            plan.colour,
+            sources.fingerprint(window),
+        ]
+    )
+
+
+def full_identity(
+    own: str,
+    given: str,
+    head: str = "",
+    anchor: str = "",
+    draft: tuple[str, float] | None = None,
+    reference: ColourStatistics | None = None,
+) -> str:
+    """A name of a window with all that it depends on.
+
+    given, head: names of the frames it begins and ends with, "" for none; anchor: of the picture it looks at; draft: of the draft
+    it follows and how closely; reference: the colours it is brought to.
+    """
+    colours = None if reference is None else (reference.mean, reference.covariance)
+    return digest([own, given, head, anchor, draft, colours])
+
+
+def frames_identity(frames: Tensor | None) -> str:
+    """A name of frames that one window takes over from another, "" for none."""
+    return "" if frames is None else digest(frames)

@@ -1,0 +1,305 @@
+"""A project in frames: where each window lies in the video, what it follows, and what is given inside it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..bases import WAN, Base
+from ..errors import PusaError
+from ..long_video import Window, given_multipliers
+from .text import AnchorUse, ClipUse, Key, Project, WindowText
+
+SEEDS = 2**64
+RETAKE, CANDIDATE = 1_000_000, 1_000
+"""What a retake and a candidate add to a window's seed: no two windows of a video meet in one."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the node sets for windows that do not."""
+
+    seed: int = 0
+    steps: int = 30
+    cfg: float = 3.0
+    fps: float = 16.0
+
+
+@dataclass(frozen=True)
+class PlacedKey:
+    """A picture at a latent frame of one window."""
+
+    latent_frame: int
+    picture: str
+    multiplier: float
+
+
+@dataclass(frozen=True)
+class PlacedClip:
+    """Frames of a clip in one window."""
+
+    first: int  # frame of the window where the clip's first frame lies; below 0 where the clip began in the window before
+    clip: ClipUse
+
+    def latent_frames(self, fresh: int, length: int, base: Base) -> list[int]:
+        """The latent frames of a window that the clip fills as a whole, from its frame `fresh` on."""
+        end = min(length, self.first + self.clip.frames)
+        return [
+            frame
+            for frame in range(base.latent_frame_count(length))
+            if base.first_pixel_frame(frame) >= max(self.first, fresh) and base.video_length(frame + 1) <= end
+        ]
+
+
+@dataclass(frozen=True)
+class PlannedWindow:
+    """One window of a project with all its settings."""
+
+    text: WindowText
+    frames: Window  # where it lies; `given` is 0 where nothing is before it
+    shared: int  # frames of the video that it shares with the window before, 0 for the first
+    after: int  # frames of the video that it shares with the window after, 0 for the last
+    kept: tuple[int, int]  # of its first and last frames, how many stay without loss for its neighbours
+    prompt: str
+    negative: str
+    seed: int  # of its first take
+    steps: int
+    cfg: float
+    noise_multipliers: str
+    keys: tuple[PlacedKey, ...]
+    clips: tuple[PlacedClip, ...]
+
+    @property
+    def index(self) -> int:
+        """Counted from 0."""
+        return self.frames.index
+
+    @property
+    def id(self) -> str:
+        """What its files are named after."""
+        return self.text.id
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether it takes nothing over: the first window, and the one after a bridge."""
+        return not self.frames.given
+
+    def seed_of(self, candidate: int) -> int:
+        """The seed of one candidate of the take that is asked for."""
+        return (self.seed + RETAKE * self.text.retake + CANDIDATE * candidate) % SEEDS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A project ready to be made."""
+
+    windows: tuple[PlannedWindow, ...]
+    colour: str
+    resize: str
+    anchor: AnchorUse | None
+    fps: float
+    base: Base
+
+    @property
+    def frames(self) -> int:
+        """Frames of the video."""
+        return self.windows[-1].frames.end
+
+
+def plan_project(project: Project, defaults: Defaults, base: Base = WAN) -> Plan:
+    """Where everything lies; refuses what cannot be made whatever is on disk."""
+    spans = _spans(project, base)
+    keys, clips = _placed_keys(project, spans, base), _placed_clips(project, spans, base)
+    prompts = _prompts(project, spans, defaults.fps)
+    windows = []
+    for index, (text, span) in enumerate(zip(project.windows, spans, strict=True)):
+        planned = PlannedWindow(
+            text,
+            span.window(index, base, anew=index == 0 or project.windows[index - 1].bridge),
+            shared=span.overlap,
+            after=spans[index + 1].overlap if index + 1 < len(spans) else 0,
+            kept=_kept(project, spans, index),
+            prompt=prompts[index],
+            negative=project.negative if text.negative is None else text.negative,
+            seed=(defaults.seed + index) % SEEDS if text.seed is None else text.seed,
+            steps=defaults.steps if text.steps is None else text.steps,
+            cfg=defaults.cfg if text.cfg is None else text.cfg,
+            noise_multipliers=project.noise_multipliers
+            if text.noise_multipliers is None
+            else text.noise_multipliers,
+            keys=keys[index],
+            clips=clips[index],
+        )
+        _check_window(planned, f"windows[{index}]", base, project.windows[index + 1 : index + 2])
+        windows.append(planned)
+    _check_bridges(project)
+    _check_anchor(project, windows, base)
+    return Plan(tuple(windows), project.colour, project.resize, project.anchor, defaults.fps, base)
+
+
+@dataclass(frozen=True)
+class _Span:
+    start: int
+    length: int
+    overlap: int  # shared with the window before
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+    def makes(self, frame: int) -> bool:
+        """Whether this is the window that a frame of the video comes from first."""
+        return self.start + self.overlap <= frame < self.end
+
+    def window(self, index: int, base: Base, anew: bool) -> Window:
+        return Window(index, self.start, self.length, 0 if anew else self.overlap, self.end, base)
+
+
+def _spans(project: Project, base: Base) -> list[_Span]:
+    spans: list[_Span] = []
+    for index, window in enumerate(project.windows):
+        length = project.window if window.length is None else window.length
+        overlap = project.overlap if window.overlap is None else window.overlap
+        names = {
+            f"windows[{index}].length" if window.length is not None else "window": length,
+            f"windows[{index}].overlap" if window.overlap is not None else "overlap": overlap if index else 1,
+        }
+        for name, frames in names.items():
+            if not base.is_whole(frames):
+                below, above = base.neighbours(frames)
+                raise PusaError(
+                    f"{name} is {frames} frames; {base.short} makes {base.lengths}: use {below} or {above}."
+                )
+        if not index:
+            spans.append(_Span(0, length, 0))
+            continue
+        shortest = min(length, spans[-1].length)
+        if overlap >= shortest:
+            raise PusaError(
+                f"windows[{index}] shares {overlap} frames with the window before, and the shorter of the two has {shortest}. "
+                f"Use an overlap of at most {shortest - base.temporal_stride}, or longer windows."
+            )
+        spans.append(_Span(spans[-1].end - overlap, length, overlap))
+    return spans
+
+
+def _kept(project: Project, spans: Sequence[_Span], index: int) -> tuple[int, int]:
+    after = spans[index + 1].overlap if index + 1 < len(spans) else 0
+    length = spans[index].length
+    head, tail = (min(length, max(project.overlap, shared)) for shared in (spans[index].overlap, after))
+    return head, tail
+
+
+def _placed_keys(project: Project, spans: Sequence[_Span], base: Base) -> list[tuple[PlacedKey, ...]]:
+    placed: list[dict[int, int]] = [{} for _ in spans]  # latent frame -> number of the key
+    for number, key in enumerate(project.keys):
+        if key.at >= spans[-1].end:
+            raise PusaError(
+                f"keys[{number}].at is {key.at}, but the video has {spans[-1].end} frames, counted from 0. "
+                f"Use 0 to {spans[-1].end - 1}, or lengthen the last window."
+            )
+        for index in _makers(project, spans, key.at):
+            frame = base.latent_frame_of(key.at - spans[index].start)
+            if (other := placed[index].setdefault(frame, number)) != number:
+                first = spans[index].start + base.first_pixel_frame(frame)
+                last = spans[index].start + base.video_length(frame + 1) - 1
+                raise PusaError(
+                    f"keys[{number}] (frame {key.at}) and keys[{other}] (frame {project.keys[other].at}) fall together: frames {first} to "
+                    f"{last} are one latent frame of windows[{index}], which takes one picture. Move one by {base.temporal_stride} frames."
+                )
+    return [
+        tuple(_key(frame, project.keys[number]) for frame, number in sorted(found.items()))
+        for found in placed
+    ]
+
+
+def _key(frame: int, key: Key) -> PlacedKey:
+    return PlacedKey(frame, key.picture, key.multiplier)
+
+
+def _placed_clips(project: Project, spans: Sequence[_Span], base: Base) -> list[tuple[PlacedClip, ...]]:
+    placed: list[list[PlacedClip]] = [[] for _ in spans]
+    for number, clip in enumerate(project.clips):
+        if clip.at >= spans[-1].end:
+            raise PusaError(
+                f"clips[{number}].at is {clip.at}, but the video has {spans[-1].end} frames. Use 0 to {spans[-1].end - 1}."
+            )
+        used = False
+        for index, span in enumerate(spans):
+            one = PlacedClip(clip.at - span.start, clip)
+            fresh = 0 if index == 0 or project.windows[index - 1].bridge else span.overlap
+            if one.latent_frames(fresh, span.length, base):
+                placed[index].append(one)
+                used = True
+        if not used:
+            raise PusaError(
+                f"clips[{number}] gives {clip.frames} frames at {clip.at}, which fill no latent frame of any window: one holds "
+                f"{base.groups} frames, the first of a video one. Give {2 * base.temporal_stride - 1} frames or more."
+            )
+    return [tuple(found) for found in placed]
+
+
+def _makers(project: Project, spans: Sequence[_Span], frame: int) -> list[int]:
+    """The windows that make a frame of the video: one, and with a window that begins anew also the bridge before it."""
+    return [
+        index
+        for index, span in enumerate(spans)
+        if span.makes(frame)
+        or (index and project.windows[index - 1].bridge and span.start <= frame < span.end)
+    ]
+
+
+def _prompts(project: Project, spans: Sequence[_Span], fps: float) -> list[str]:
+    prompts: list[str] = []
+    timed = sorted(project.prompts, key=lambda one: one.at)
+    for index, (window, span) in enumerate(zip(project.windows, spans, strict=True)):
+        middle = (span.start + span.overlap + span.end - 1) / 2 / fps
+        if window.prompt is not None:
+            prompts.append(window.prompt)
+        elif timed:
+            prompts.append(next((one for one in reversed(timed) if one.at <= middle), timed[0]).text)
+        elif prompts:
+            prompts.append(prompts[-1])
+        else:
+            raise PusaError(
+                f"windows[{index}] has no prompt, and there is none before it. Write windows[{index}].prompt, or add prompts."
+            )
+    return prompts
+
+
+def _check_window(window: PlannedWindow, place: str, base: Base, following: Sequence[WindowText]) -> None:
+    given = window.frames.given_latents
+    given_multipliers(window.noise_multipliers, given or 1)  # refuses what was typed wrongly
+    ends = base.latent_frame_count(window.after) - 1 if following else 0
+    leads = window.text.bridge or any(one.lock for one in following)
+    if leads and given + ends >= window.frames.latent_frames:
+        raise PusaError(
+            f"{place} has {window.frames.length} frames, of which {window.shared} are given at its start and {window.after} at its end, so "
+            "nothing is left to make. Use a longer window or smaller overlaps."
+        )
+    if window.text.bridge and not ends:
+        raise PusaError(
+            f"{place} is a bridge, and the window after it shares 1 frame with it, but the end of a window is given in groups. "
+            f"Use an overlap of {base.video_length(2)} or more for the window after it."
+        )
+
+
+def _check_bridges(project: Project) -> None:
+    for (index, one), (_, other) in itertools.pairwise(enumerate(project.windows)):
+        if one.bridge and other.bridge and not (one.lock or other.lock):
+            raise PusaError(
+                f"windows[{index}] and windows[{index + 1}] are both bridges, so each would wait for the other. Lock one of them, or take "
+                "bridge out of one."
+            )
+
+
+def _check_anchor(project: Project, windows: Sequence[PlannedWindow], base: Base) -> None:
+    if project.anchor is None:
+        return
+    for window in windows:
+        if not window.begins_anew and window.frames.given_latents < 2:
+            raise PusaError(
+                f"windows[{window.index}] shares 1 frame with the window before, and the anchor takes the first latent frame of each window, "
+                f"so nothing would be handed over. Use an overlap of {base.video_length(2)} or more, or take the anchor out."
+            )

@@ -1,0 +1,153 @@
+"""One window made by the model: what is given in it, the run, and its colours and seams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..bases import Base
+from ..colour import MONGE_KANTOROVICH, ColourStatistics, apply_transfer, fit_transfer
+from ..conditions import FrameCondition, place
+from ..encoding import IN_SEQUENCE, Encode, encode_frames, encode_keyframe, lead_in_before
+from ..long_video import cross_fade, given_multipliers
+from .plan import Plan, PlannedWindow
+from .seams import left_seam, match_sides, right_seam, window_statistics
+from .text import OFF, ClipUse
+
+
+class Studio(Protocol):
+    """What making a window needs of the model, its VAE and the input folder; all pictures at the size of the video."""
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Pictures [N, H, W, 3], 0 to 1 -> latent [1, C, F, h, w]."""
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latent [1, C, F, h, w] -> pictures [N, H, W, 3], 0 to 1."""
+
+    def empty(self, latent_frames: int) -> Tensor:
+        """A latent [1, C, F, h, w] with nothing in it."""
+
+    def sample(
+        self, samples: Tensor, noise_multipliers: Tensor, window: PlannedWindow, candidate: int
+    ) -> Tensor:
+        """The latent after sampling one candidate of a window. samples: [1, C, F, h, w]; noise_multipliers: [F]."""
+
+    def picture(self, name: str) -> Tensor:
+        """A picture of the input folder, [1, H, W, 3], 0 to 1."""
+
+    def clip(self, use: ClipUse) -> Tensor:
+        """The frames of a clip at the video's rate, [use.frames, H, W, 3], 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What lies around a window when it is made; pictures are [M, H, W, 3], 0 to 1."""
+
+    given: Tensor | None = None  # the last frames of the window before, which it begins with
+    head: Tensor | None = None  # the first frames of the window after, which it ends with
+    draft: Tensor | None = None  # all frames of its draft, [length, H, W, 3]
+    draft_multiplier: float = 1.0
+    reference: ColourStatistics | None = None  # the colours of the whole video, None matches the seams only
+
+
+@dataclass(frozen=True)
+class MadeWindow:
+    """A finished window."""
+
+    frames: Tensor  # [length, H, W, 3], 0 to 1, as shown
+    left_seam: float | None  # jump in ordinary changes, see seams.left_seam; None where nothing is before
+    right_seam: float | None  # None where it was not made to lead into the window after
+
+
+def make_window(
+    plan: Plan, window: PlannedWindow, candidate: int, around: Surroundings, studio: Studio
+) -> MadeWindow:
+    """One candidate of a window."""
+    base = plan.base
+    conditions = _conditions(plan, window, around, studio)
+    hidden = None
+    if plan.anchor is not None and around.given is not None:
+        hidden = conditions[0].latent
+        anchor = encode_keyframe(studio.encode, studio.picture(plan.anchor.picture), 0, base=base)
+        conditions[0] = FrameCondition(anchor, 0, plan.anchor.multiplier)
+    samples, multipliers = place(
+        studio.empty(window.frames.latent_frames), None, list(conditions.values()), base
+    )
+    latent = studio.sample(samples, multipliers, window, candidate)
+    if hidden is not None:
+        latent = torch.cat((hidden.to(latent), latent[:, :, 1:]), dim=2)
+    frames = _coloured(studio.decode(latent), plan, around)
+    if around.given is not None:
+        frames = torch.cat((cross_fade(around.given, frames, base), frames[len(around.given) :]))
+    fresh = 0 if around.given is None else len(around.given)
+    return MadeWindow(
+        frames,
+        None if around.given is None else left_seam(frames, fresh, base),
+        None if around.head is None else right_seam(frames, around.head, fresh, base),
+    )
+
+
+def _conditions(
+    plan: Plan, window: PlannedWindow, around: Surroundings, studio: Studio
+) -> dict[int, FrameCondition]:
+    """What is given at which latent frame: neighbours go before keys, keys before clips, clips before the draft."""
+    base, length = plan.base, window.frames.length
+    found: dict[int, FrameCondition] = {}
+
+    def give(frames: Sequence[int], latents: Sequence[Tensor], multipliers: Sequence[float]) -> None:
+        for frame, latent, multiplier in zip(frames, latents, multipliers, strict=True):
+            found[frame] = FrameCondition(latent, frame, multiplier)
+
+    if around.draft is not None and around.draft_multiplier < 1:
+        every = range(window.frames.latent_frames)
+        latents = encode_frames(studio.encode, around.draft, every, base=base)
+        give(every, latents, [around.draft_multiplier] * len(every))
+    fresh = 0 if around.given is None else len(around.given)
+    for placed in window.clips:
+        frames = placed.latent_frames(fresh, length, base)
+        if frames:
+            latents = latents_at(studio.encode, studio.clip(placed.clip), placed.first, frames, base)
+            give(frames, latents, [placed.clip.multiplier] * len(frames))
+    for key in window.keys:
+        latent = encode_keyframe(
+            studio.encode, studio.picture(key.picture), key.latent_frame, IN_SEQUENCE, base
+        )
+        give([key.latent_frame], [latent], [key.multiplier])
+    if around.head is not None:
+        count = base.latent_frame_count(len(around.head)) - 1
+        frames = list(range(window.frames.latent_frames - count, window.frames.latent_frames))
+        latents = latents_at(studio.encode, around.head, length - len(around.head), frames, base)
+        give(frames, latents, given_multipliers(window.noise_multipliers, count)[::-1])
+    if around.given is not None:
+        count = base.latent_frame_count(len(around.given))
+        latents = encode_frames(studio.encode, around.given, range(count), base=base)
+        give(range(count), latents, given_multipliers(window.noise_multipliers, count))
+    return found
+
+
+def latents_at(
+    encode: Encode, pictures: Tensor, first: int, latent_frames: Sequence[int], base: Base
+) -> list[Tensor]:
+    """Latent frames inside a window of pictures that lie in it from its frame `first` on, each in sequence with those before it.
+
+    pictures: [N, H, W, 3]; latent_frames: consecutive, all of their frames among the pictures. Returns one [1, C, 1, h, w] each.
+    """
+    start, count = latent_frames[0], len(latent_frames)
+    if start == 0:
+        return encode_frames(encode, pictures[-first:], range(count), base=base)
+    before = base.first_pixel_frame(start) - 1 - first  # the picture before the first group
+    pictures = pictures[before:] if before >= 0 else torch.cat((pictures[:1], pictures))
+    return encode_frames(encode, pictures, range(1, count + 1), lead_in_before(start - 1), base)
+
+
+def _coloured(frames: Tensor, plan: Plan, around: Surroundings) -> Tensor:
+    if plan.colour == OFF:
+        return frames
+    if around.reference is not None and around.head is None:
+        made = window_statistics(frames, plan.base)
+        return apply_transfer(frames, fit_transfer(made, around.reference, MONGE_KANTOROVICH))
+    return match_sides(frames, around.given, around.head, plan.base)

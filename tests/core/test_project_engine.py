@@ -1,0 +1,323 @@
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+
+from pusa_core.clips.reading import clip_of_file
+from pusa_core.errors import PusaError
+from pusa_core.project import folder as on_disk
+from pusa_core.project.engine import Draft
+from pusa_core.project.folder import ProjectFolder
+from support.flat_studio import FlatStudio, run
+
+
+def text(*windows: dict, **project) -> str:
+    """A project of windows of 17 frames, 5 of them shared."""
+    listed = [
+        {"id": f"w{number + 1}", "prompt": f"prompt {number + 1}", **one}
+        for number, one in enumerate(windows)
+    ]
+    return json.dumps({"version": 1, "window": 17, "overlap": 5, "windows": listed, **project})
+
+
+def files(folder: Path) -> dict[str, str]:
+    """What every file of a project holds."""
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def remade(folder: Path, project: str, studio: FlatStudio | None = None) -> list[str]:
+    """The windows that a run over a project makes, in that order."""
+    studio = studio or FlatStudio()
+    run(folder, project, studio)
+    return [name for name, _ in studio.made]
+
+
+SIX = [{} for _ in range(6)]
+
+
+def test_a_project_becomes_a_video_with_every_frame_once(tmp_path):
+    made = run(tmp_path / "film", text({}, {}, {}), FlatStudio())
+    frames = clip_of_file(tmp_path / "film" / "film.mp4").all(None)
+    assert len(frames) == made.plan.frames == 17 + 2 * 12
+    record = json.loads((tmp_path / "film" / "project.json").read_text("utf-8"))
+    assert [one["state"] for one in record["windows"]] == ["finished"] * 3
+    assert [(one["start"], one["first_new"], one["end"]) for one in record["windows"]] == [
+        (0, 0, 17),
+        (12, 17, 29),
+        (24, 29, 41),
+    ]
+    assert sorted(path.name for path in (tmp_path / "film").iterdir()) == sorted(
+        [f"w{n}.0.{kind}" for n in (1, 2, 3) for kind in ("mp4", "png", "safetensors")]
+        + ["film.mp4", "project.json", "project.lock"]
+    )
+
+
+def test_a_second_run_makes_nothing_and_leaves_the_same_files(tmp_path):
+    run(tmp_path / "film", text({}, {}, {}), FlatStudio())
+    before = files(tmp_path / "film")
+    studio = FlatStudio()
+    run(tmp_path / "film", text({}, {}, {}), studio)
+    assert not studio.made
+    assert [state for _, _, state in studio.told] == ["kept"] * 3
+    assert files(tmp_path / "film") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"prompt": "other"}, ["w3", "w4", "w5", "w6"]),
+        ({"seed": 99}, ["w3", "w4", "w5", "w6"]),
+        ({"retake": 1}, ["w3", "w4", "w5", "w6"]),
+        # this model heeds none of these: what the next window takes over is the same to the last bit
+        ({"negative": "other"}, ["w3"]),
+        ({"loras": [{"name": "style.safetensors"}]}, ["w3"]),
+        ({"steps": 3}, ["w3"]),
+    ],
+)
+def test_a_changed_window_is_made_again_with_those_that_its_frames_change(tmp_path, change, expected):
+    run(tmp_path / "film", text(*SIX), FlatStudio())
+    assert remade(tmp_path / "film", text({}, {}, change, {}, {}, {})) == expected
+
+
+def test_a_locked_window_keeps_its_bytes_whatever_changes_around_it(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text(*SIX), FlatStudio())
+    before = files(folder)
+    studio = FlatStudio()
+    run(
+        folder,
+        text({}, {"prompt": "other"}, {"prompt": "ignored", "lock": True}, {"prompt": "third"}, {}, {}),
+        studio,
+    )
+    assert [name for name, _ in studio.made] == ["w2", "w4", "w5", "w6"]
+    after = files(folder)
+    assert {name for name in before if name.startswith("w3.") and before[name] == after[name]} == {
+        "w3.0.mp4", "w3.0.png", "w3.0.safetensors"
+    }  # fmt: skip
+    assert studio.seen["w2"][0] == pytest.approx([0, 0.2, 1, 1, 0.0]), (
+        "it was made to lead to the locked window"
+    )
+
+
+def test_to_lock_a_window_makes_nothing_again(tmp_path):
+    run(tmp_path / "film", text(*SIX), FlatStudio())
+    assert remade(tmp_path / "film", text({}, {}, {"lock": True}, {"lock": True}, {}, {})) == []
+
+
+def test_a_locked_window_that_is_missing_is_made_once(tmp_path):
+    project = text({}, {"lock": True}, {})
+    assert remade(tmp_path / "film", project) == ["w1", "w2", "w3"]
+    assert remade(tmp_path / "film", project) == []
+
+
+def test_a_missing_part_is_made_again_and_nothing_else(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}, {"lock": True}, {}), FlatStudio())
+    before = files(folder)
+    for name in ("w2.0.mp4", "w4.0.safetensors"):
+        (folder / name).unlink()
+    assert remade(folder, text({}, {}, {"lock": True}, {})) == ["w2", "w4"]
+    assert files(folder) == before
+
+
+def test_a_damaged_part_is_made_again(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}), FlatStudio())
+    before = files(folder)
+    (folder / "w1.0.mp4").write_bytes(b"damaged")
+    assert remade(folder, text({}, {})) == ["w1"]
+    assert files(folder) == before
+
+
+def test_a_bridge_is_given_both_sides_and_leaves_them_as_they_are(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text(*SIX), FlatStudio())
+    before = files(folder)
+    studio = FlatStudio()
+    made = run(folder, text({}, {}, {"bridge": True, "retake": 1}, {}, {}, {}), studio)
+    assert [name for name, _ in studio.made] == ["w3"]
+    after = files(folder)
+    assert {name.split(".")[0] for name in before if before[name] != after[name]} == {"w3", "film", "project"}
+    multipliers, samples = studio.seen["w3"]
+    assert multipliers == pytest.approx([0, 0.2, 1, 1, 0.0])
+    head = made.parts[3].head(5)
+    torch.testing.assert_close(samples[0, :, -1, 0, 0], head[1:].mean(dim=(0, 1, 2)), atol=1e-5, rtol=0)
+    assert made.parts[2].facts.left_seam is not None
+    assert made.parts[2].facts.right_seam is not None
+
+
+def test_both_sides_of_a_bridge_have_the_colours_of_their_neighbours(tmp_path):
+    gaps = {}
+    for colour in ("off", "before"):
+        folder, windows = tmp_path / colour, ({"prompt": "a"}, {"prompt": "a"}, {"prompt": "a"})
+        run(folder, text(*windows, colour=colour), FlatStudio())
+        bridge = text(windows[0], {"prompt": "a", "bridge": True, "retake": 1}, windows[2], colour=colour)
+        made = run(folder, bridge, FlatStudio(tint=0.1) if colour else None)
+        frames = made.parts[1].frames()
+        gaps[colour] = [
+            float((frames[5] - made.parts[0].tail(5)[-1]).abs().mean()),
+            float((frames[-1] - made.parts[2].head(5)[-1]).abs().mean()),
+        ]
+    assert min(gaps["off"]) > 0.05
+    assert max(gaps["before"]) < 0.03
+
+
+def test_windows_around_a_bridge_can_be_made_in_one_go(tmp_path):
+    studio = FlatStudio()
+    run(tmp_path / "film", text({}, {"bridge": True}, {}), studio)
+    assert [name for name, _ in studio.made] == ["w1", "w3", "w2"]
+    assert studio.seen["w3"][0] == [1, 1, 1, 1, 1], "the window after the bridge begins anew"
+
+
+def test_windows_that_wait_for_each_other_are_named(tmp_path):
+    with pytest.raises(PusaError, match=r"windows\[1\] and windows\[2\] are both bridges"):
+        run(tmp_path / "film", text({}, {"bridge": True}, {"bridge": True}, {}), FlatStudio())
+    studio = FlatStudio()
+    run(tmp_path / "film", text({}, {"bridge": True}, {"bridge": True, "lock": True}, {}), studio)
+    assert [name for name, _ in studio.made] == ["w1", "w4", "w3", "w2"], (
+        "a locked bridge begins anew where it is missing"
+    )
+
+
+def test_candidates_differ_and_the_chosen_one_is_continued(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}, {}), FlatStudio())
+    studio = FlatStudio()
+    made = run(folder, text({}, {"candidates": 3}, {}), studio)
+    assert studio.made == [("w2", 1), ("w2", 2)], "the first candidate is the take that was there"
+    assert len({sha256((folder / f"w2.{n}.mp4").read_bytes()).hexdigest() for n in range(3)}) == 3
+    assert len({part.facts.seed for (index, _), part in made.found.items() if index == 1}) == 3
+    studio = FlatStudio()
+    run(folder, text({}, {"candidates": 3, "chosen": 2}, {}), studio)
+    assert studio.made == [("w3", 0)]
+    torch.testing.assert_close(
+        studio.seen["w3"][1][0, :, 0, 0, 0], made.found[1, 2].tail(5)[0].mean(dim=(0, 1)), atol=1e-5, rtol=0
+    )
+
+
+def test_a_retake_is_another_seed_and_the_first_take_comes_back(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}), FlatStudio())
+    before = files(folder)
+    run(folder, text({}, {"retake": 1}), FlatStudio())
+    assert files(folder)["w2.0.mp4"] != before["w2.0.mp4"]
+    run(folder, text({}, {}), FlatStudio())
+    assert files(folder) == before
+
+
+def test_keys_and_clips_reach_the_windows_that_make_their_frames(tmp_path):
+    studio = FlatStudio()
+    keys = [{"at": 0, "picture": "1.png"}, {"at": 28, "picture": "2.png", "multiplier": 0.3}]
+    clips = [{"at": 25, "file": "clip.mp4", "frames": 9, "multiplier": 0.1}]
+    run(tmp_path / "film", text({}, {}, {}, keys=keys, clips=clips), studio)
+    assert studio.seen["w1"][0] == [0, 1, 1, 1, 1]
+    assert studio.seen["w1"][1][0, :, 0, 0, 0].tolist() == pytest.approx([0.1] * 3)
+    assert studio.seen["w2"][0] == pytest.approx([0, 0.2, 1, 1, 0.3]), "a key goes before a clip"
+    assert studio.seen["w3"][0] == pytest.approx([0, 0.2, 0.1, 1, 1])
+    assert studio.seen["w3"][1][0, :, 2, 0, 0].tolist() == pytest.approx([0.7] * 3)
+
+
+def test_prompts_over_time_hold_in_the_middle_of_a_windows_new_frames(tmp_path):
+    prompts = [{"at": 0, "text": "first"}, {"at": 1.2, "text": "second"}]
+    project = text({"prompt": None}, {"prompt": None}, {"prompt": "own"}, prompts=prompts)
+    made = run(tmp_path / "film", project, FlatStudio())
+    assert [window.prompt for window in made.plan.windows] == ["first", "second", "own"]
+
+
+def test_every_window_has_the_colours_of_the_first_when_asked(tmp_path):
+    drift = {}
+    for colour in ("off", "before", "first"):
+        project = text(
+            {}, {"prompt": "prompt 1"}, {"prompt": "prompt 1"}, {"prompt": "prompt 1"}, colour=colour
+        )
+        made = run(tmp_path / colour, project, FlatStudio(tint=0.03))
+        first, last = made.parts[0].frames().mean(dim=(0, 1, 2)), made.parts[3].frames().mean(dim=(0, 1, 2))
+        drift[colour] = float((last - first).abs().max())
+    assert drift["first"] < 0.01 < drift["before"] < drift["off"]
+
+
+def test_final_windows_follow_the_drafts_that_hold_now(tmp_path):
+    folder, project = tmp_path / "film", text({}, {}, {})
+    sources = FlatStudio(size=8)
+    run(folder, project, sources, in_draft=True)
+    assert (folder / "w2.0.draft.mp4").exists()
+    draft = Draft(ProjectFolder(folder, draft=True), FlatStudio(size=8), 0.6)
+    studio = FlatStudio()
+    run(folder, project, studio, draft)
+    assert studio.seen["w1"][0] == pytest.approx([0.6] * 5)
+    assert studio.seen["w2"][0] == pytest.approx([0, 0.2, 0.6, 0.6, 0.6])
+    other = FlatStudio()
+    run(folder, text({}, {"prompt": "since the draft"}, {}), other, draft)
+    assert other.seen["w2"][0] == pytest.approx([0, 0.2, 1, 1, 1]), "a draft of another prompt is no draft"
+    assert (folder / "film.draft.mp4").exists()
+
+
+def test_a_project_can_be_moved_and_goes_on_there(tmp_path):
+    run(tmp_path / "film", text({}, {}), FlatStudio())
+    before = files(tmp_path / "film")
+    shutil.move(tmp_path / "film", tmp_path / "elsewhere" / "film")
+    assert remade(tmp_path / "elsewhere" / "film", text({}, {})) == []
+    assert files(tmp_path / "elsewhere" / "film") == before
+
+
+def test_a_full_disk_is_said_and_what_is_finished_stays(tmp_path, monkeypatch):
+    folder = tmp_path / "film"
+    original, written = on_disk.write_video, []
+
+    def full(path, *given, **named):
+        written.append(path)
+        original(path, *given, **named)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(on_disk, "write_video", full)
+    with pytest.raises(PusaError, match="The disk is full: film cannot be written"):
+        run(folder, text({}, {}), FlatStudio())
+    assert not list(folder.glob("*.unfinished"))
+    assert remade(folder, text({}, {})) == ["w2"]
+
+
+def test_a_second_run_at_the_same_time_is_refused(tmp_path):
+    refused = pytest.raises(PusaError, match="Another run is working on the project film")
+    with ProjectFolder(tmp_path / "film").taken(), refused:
+        run(tmp_path / "film", text({}), FlatStudio())
+    run(tmp_path / "film", text({}), FlatStudio())
+
+
+def test_a_locked_window_of_another_length_is_refused(tmp_path):
+    run(tmp_path / "film", text({}, {}), FlatStudio())
+    with pytest.raises(PusaError, match=r"windows\[1\] \(w2\) is locked with 16 x 16 pixels, 17 frames"):
+        run(tmp_path / "film", text({}, {"lock": True, "length": 21}), FlatStudio())
+
+
+def test_the_anchor_is_seen_by_later_windows_and_never_shown(tmp_path):
+    studio = FlatStudio()
+    project = text(
+        {}, {}, anchor={"picture": "9.png", "multiplier": 0.3}, keys=[{"at": 0, "picture": "2.png"}]
+    )
+    made = run(tmp_path / "film", project, studio)
+    assert studio.seen["w2"][0] == pytest.approx([0.3, 0.2, 1, 1, 1])
+    assert studio.seen["w2"][1][0, :, 0, 0, 0].tolist() == pytest.approx([0.9] * 3)
+    torch.testing.assert_close(made.parts[1].frames()[0], made.parts[0].tail(5)[0], atol=0.02, rtol=0)
+
+
+def test_kill_9_at_ten_random_moments_leaves_the_same_files(tmp_path, pack_root):
+    program = pack_root / "tests" / "support" / "kill_project_often.py"
+    environment = {**os.environ, "PYTHONPATH": f"{pack_root}{os.pathsep}{pack_root / 'tests'}"}
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:2] == ["10", "kills,"]
+    assert files(tmp_path / "killed" / "film") == files(tmp_path / "straight" / "film")
