@@ -18,6 +18,7 @@ from pusa_core import clips, experts, frames, keyframes, merged_files, node_name
 from pusa_core.bases import BASES, Base  # noqa: E402
 from pusa_core.graph import latents, models, settings  # noqa: E402
 from pusa_core.lora import experts as lora_experts  # noqa: E402
+from pusa_core.project import plan as project_plan  # noqa: E402
 from pusa_core.project import text as project_text  # noqa: E402
 
 FILE = ROOT / "js" / "generated_facts.js"
@@ -69,6 +70,7 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("PROJECT_VERSION", project_text.VERSION, "Version of the Director's project text."),
         ("PROJECT_DEFAULTS", {name: getattr(project_text.Project, name) for name in ("window", "overlap", "noise_multipliers", "colour", "resize")}, "What a project has where its text does not say."),
         ("CLIP_DEFAULTS", {name: getattr(project_text.ClipUse, name) for name in ("frames", "multiplier")}, "What a project's clip has where its text does not say."),
+        ("SEED_STEPS", {"retake": project_plan.RETAKE, "candidate": project_plan.CANDIDATE}, "What a retake and a candidate add to a window's seed."),
         ("PROJECT_COLOURS", project_text.COLOURS, "What each window's colours are brought to."),
         ("PROJECT_RESIZES", project_text.RESIZES, "How pictures of other proportions become the video's size."),
         ("EXPERT_CHOICES", project_text.EXPERTS, "Experts that a window's LoRA can be for."),

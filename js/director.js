@@ -483,6 +483,11 @@ app.registerExtension({
     api.addEventListener("pusa.director", ({ detail }) => {
       for (const { run } of directors) run.hear(detail);
     });
+    for (const name of /** @type {const} */ (["execution_success", "execution_error", "execution_interrupted"])) {
+      api.addEventListener(name, () => {
+        for (const { run } of directors) run.end();
+      });
+    }
   },
   nodeCreated(node) {
     if (node.comfyClass !== DIRECTOR) return;

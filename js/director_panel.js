@@ -56,9 +56,9 @@ export class DirectorPanel {
     for (const { input, read, placeholder } of this.fields) {
       const value = read(scene);
       const text = value === undefined || value === null ? "" : String(value);
-      if (input instanceof HTMLSelectElement) fillChoice(input, text);
       // what a person is typing is theirs until it means something else
-      if (input !== document.activeElement || numberOf(input.value) !== numberOf(text) || numberOf(text) === null) {
+      if (input instanceof HTMLSelectElement) fillChoice(input, text);
+      else if (input !== document.activeElement || numberOf(input.value) !== numberOf(text) || numberOf(text) === null) {
         if (input.value !== text) input.value = text;
       }
       if (placeholder && !(input instanceof HTMLSelectElement)) input.placeholder = placeholder(scene);

@@ -11,6 +11,7 @@ import { word } from "./words.js";
 /**
  * @typedef {object} PlayerActions
  * @property {(id: string, candidate: number) => void} choose
+ * @property {(selection: import("./director_scene.js").Selection) => void} select
  * @property {(frame: number) => void} point puts the cursor on a frame
  * @property {(id: string) => void} next a window has been played to its end
  */
@@ -115,8 +116,13 @@ export class DirectorPlayer {
   /** Plays or pauses the window on the screen. */
   toggle() {
     if (!this.id) return;
-    if (this.video.paused) void this.video.play().catch(() => {});
-    else this.video.pause();
+    if (!this.video.paused) {
+      this.video.pause();
+      return;
+    }
+    // the cursor runs over frames that the window before shows too
+    this.actions.select({ kind: "window", id: this.id });
+    void this.video.play().catch(() => {});
   }
 
   /** Plays the window that is shown now from its beginning. */

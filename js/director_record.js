@@ -2,6 +2,7 @@
 import { written } from "./director_check.js";
 import { planOf, promptOf } from "./director_plan.js";
 import { beginsAnew } from "./director_plan_check.js";
+import { SEED_STEPS } from "./generated_facts.js";
 
 /** @typedef {import("./director_project.js").Project} Project */
 /** @typedef {import("./director_scene.js").Made} Made */
@@ -23,7 +24,7 @@ import { beginsAnew } from "./director_plan_check.js";
  * @property {number} [chosen]
  * @property {number} [steps]
  * @property {number} [cfg]
- * @property {{candidate: number, file: string, picture: string}[]} [candidates]
+ * @property {{candidate: number, file: string, picture: string, seed: number, identity?: string}[]} [candidates]
  *
  * @typedef {object} ProjectRecord project.json, in the parts that are read here
  * @property {unknown} [project] the project as it was typed when it ran
@@ -50,9 +51,9 @@ export function madeFromRecord(record, folder) {
   for (const { id, chosen = 0, candidates = [] } of record?.windows ?? []) {
     /** @type {Made} */
     const one = { state: "new", files: [], pictures: [], chosen };
-    for (const { candidate, file, picture } of candidates) {
-      one.files[candidate] = { filename: file, subfolder: folder, type: "output" };
-      one.pictures[candidate] = { filename: picture, subfolder: folder, type: "output" };
+    for (const { candidate, file, picture, identity: version } of candidates) {
+      one.files[candidate] = { filename: file, subfolder: folder, type: "output", version };
+      one.pictures[candidate] = { filename: picture, subfolder: folder, type: "output", version };
     }
     made.set(id, { ...one, state: one.files[chosen] ? "finished" : "new" });
   }
@@ -60,18 +61,19 @@ export function madeFromRecord(record, folder) {
 }
 
 /**
- * The windows after one more event; the maps before stay as they were.
+ * The windows after one more event; the map before stays as it was.
  * @param {Map<string, Made>} made
  * @param {RunEvent} event
+ * @param {string} version of the files that the event names
  * @returns {Map<string, Made>}
  */
-export function withEvent(made, { window, candidate, state, file, picture, subfolder = "", type = "output" }) {
+export function withEvent(made, { window, candidate, state, file, picture, subfolder = "", type = "output" }, version) {
   const before = made.get(window) ?? { state: "new", files: [], pictures: [], chosen: 0 };
+  if (state === "running") return new Map(made).set(window, { ...before, state: "running" });
   const [files, pictures] = [[...before.files], [...before.pictures]];
-  if (file) files[candidate] = { filename: file, subfolder, type };
-  if (picture) pictures[candidate] = { filename: picture, subfolder, type };
-  const isRunning = state === "running";
-  return new Map(made).set(window, { ...before, state: isRunning ? "running" : "finished", files, pictures });
+  if (file) files[candidate] = { filename: file, subfolder, type, version };
+  if (picture) pictures[candidate] = { filename: picture, subfolder, type, version };
+  return new Map(made).set(window, { ...before, state: "finished", files, pictures, fresh: true });
 }
 
 /**
@@ -85,7 +87,7 @@ export function withEvent(made, { window, candidate, state, file, picture, subfo
  */
 export function comparedWith(made, now, then, record, inputs) {
   const result = new Map(made);
-  const [plan, before] = [planOf(now), planOf(then)];
+  const [plan, planThen] = [planOf(now), planOf(then)];
   const fps = Number(inputs.fps) || 1;
   const resized = /** @type {const} */ (["width", "height", "fps"]).some((name) => record.quality !== "draft" && record[name] !== undefined && Number(inputs[name]) !== record[name]);
   let stale = false;
@@ -95,17 +97,31 @@ export function comparedWith(made, now, then, record, inputs) {
     if (known) result.set(window.id, { ...known, chosen });
     const old = then.windows.findIndex(({ id }) => id === window.id);
     const told = record.windows?.find(({ id }) => id === window.id);
-    const said = old < 0 || !told ? "" : signature(then, before, old, record.fps ?? fps, { steps: told.steps, cfg: told.cfg });
-    const asked = signature(now, plan, i, fps, { steps: window.steps ?? inputs.steps, cfg: window.cfg ?? inputs.cfg });
-    const changed = resized || said !== asked || !known?.files[chosen] || known.files.filter(Boolean).length < (window.candidates ?? 1);
-    const follows = !beginsAnew(now, i) && stale;
+    // what begins anew is kept whatever was before it
+    const before = (/** @type {Project} */ { windows }, /** @type {number} */ index) => (beginsAnew(now, i) ? "" : windows[index - 1]?.id);
+    const said = old < 0 || !told ? "" : signature(then, planThen, old, record.fps ?? fps, { before: before(then, old), steps: told.steps, cfg: told.cfg, seed: told.candidates?.find(({ candidate }) => candidate === chosen)?.seed });
+    const asked = signature(now, plan, i, fps, { before: before(now, i), steps: window.steps ?? inputs.steps, cfg: window.cfg ?? inputs.cfg, seed: seedOf(window, i, chosen, inputs.seed) });
+    const changed = !known?.fresh && (resized || said !== asked || !known?.files[chosen] || known.files.filter(Boolean).length < (window.candidates ?? 1));
+    const follows = !known?.fresh && !beginsAnew(now, i) && stale;
     if (window.lock && known?.files[chosen]) stale = false;
     else {
-      stale = changed || follows;
-      if (known?.state === "finished" && stale) result.set(window.id, { ...known, chosen, state: changed ? "changed" : "waiting" });
+      // another candidate leaves a window as it is, but not the one that continues it
+      stale = changed || follows || (told !== undefined && (told.chosen ?? 0) !== chosen);
+      if (known?.state === "finished" && (changed || follows)) result.set(window.id, { ...known, chosen, state: changed ? "changed" : "waiting" });
     }
   });
   return result;
+}
+
+/**
+ * The seed of one candidate, as pusa_core/project/plan.py has it.
+ * @param {import("./director_project.js").ProjectWindow} window
+ * @param {number} index
+ * @param {number} candidate
+ * @param {unknown} first the node's
+ */
+function seedOf({ seed, retake = 0 }, index, candidate, first) {
+  return Number(seed ?? Number(first) + index) + SEED_STEPS.retake * retake + SEED_STEPS.candidate * candidate;
 }
 
 /**
@@ -125,7 +141,6 @@ function signature(project, plan, index, fps, more) {
     ...more,
     length,
     given,
-    before: project.windows[index - 1]?.id,
     bridge: Boolean(project.windows[index].bridge),
     prompt: promptOf(project, plan, index, fps),
     shared: SHARED.map((name) => project[name]),

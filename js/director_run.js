@@ -7,6 +7,8 @@ import { readProject } from "./director_project.js";
 /** @typedef {import("./director_record.js").RunEvent} RunEvent */
 
 const RECORD = "project.json";
+/** The record is written right after a window is told. */
+const SOON_MS = 250;
 
 /** The finished and running windows of one project's folder. */
 export class DirectorRun {
@@ -20,6 +22,8 @@ export class DirectorRun {
     this.asRun = null;
     /** @type {Map<string, import("./director_scene.js").Made>} */
     this.known = new Map();
+    /** The window that is made right now, empty where none is. */
+    this.running = "";
   }
 
   /** Looks into another folder, where the name has changed. @param {string} folder */
@@ -45,6 +49,8 @@ export class DirectorRun {
   take(record) {
     this.record = record;
     this.known = madeFromRecord(record, this.folder);
+    const now = this.known.get(this.running);
+    if (now) this.known.set(this.running, { ...now, state: "running" });
     const reading = record?.project ? readProject(JSON.stringify(record.project)) : null;
     this.asRun = reading?.readable ? reading.project : null;
   }
@@ -52,8 +58,18 @@ export class DirectorRun {
   /** @param {RunEvent} event */
   hear(event) {
     if (event.project !== this.folder) return;
-    this.known = withEvent(this.known, event);
+    const isRunning = event.state === "running";
+    this.known = withEvent(this.known, event, String(Date.now()));
+    this.running = isRunning ? event.window : "";
+    if (!isRunning) setTimeout(() => void this.reload(), SOON_MS);
     this.tell();
+  }
+
+  /** A run is over, by itself or not. */
+  end() {
+    if (!this.running) return;
+    this.running = "";
+    void this.reload();
   }
 
   /** @param {string} id */

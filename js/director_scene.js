@@ -17,6 +17,7 @@ import { word } from "./words.js";
  * @property {(import("./server_files.js").ServerFile | null)[]} files a video for each candidate
  * @property {(import("./server_files.js").ServerFile | null)[]} pictures one for each candidate
  * @property {number} chosen which candidate is in the video
+ * @property {boolean} [fresh] finished in this run, which the record may not tell yet
  *
  * @typedef {object} Scene
  * @property {Project} project

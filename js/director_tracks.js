@@ -63,6 +63,8 @@ export class DirectorTracks {
       this.lanes[lane] = make("div", { class: "pusa-lane-items", role: "group", "aria-label": laneName(lane) });
       this.space.append(make("div", { class: `pusa-lane pusa-lane-${lane}` }, make("div", { class: "pusa-lane-hint", "aria-hidden": "true" }), this.lanes[lane]));
     }
+    this.edges = make("div", { class: "pusa-edges" });
+    this.lanes.windows.after(this.edges);
     this.space.append(this.cursor);
     this.scroller = make("div", { class: "pusa-director-scroller" }, this.space);
     this.element = make("div", { class: "pusa-director-tracks" }, labels, this.scroller);
@@ -148,6 +150,7 @@ export class DirectorTracks {
     this.scene = scene;
     this.showRuler(scene);
     this.showWindows(scene);
+    this.showEdges(scene);
     this.showKeys(scene);
     this.showClips(scene);
     this.showPrompts(scene);
@@ -216,25 +219,8 @@ export class DirectorTracks {
 
   /** @param {number} index */
   makeWindow(index) {
-    const edges = /** @type {const} */ (["start", "end"]).map((side) => {
-      const edge = make("div", { class: `pusa-edge pusa-edge-${side}`, title: side === "end" ? word("Drag: longer or shorter") : word("Drag: overlap with the window before") });
-      let id = "";
-      onDrag(edge, {
-        start: (event) => {
-          event.stopPropagation();
-          id = this.windowAt(index);
-          if (!this.canEdit(id)) return false;
-          this.actions.select({ kind: "window", id });
-          this.hold();
-          return true;
-        },
-        move: (event) => this.actions[side](id, this.frameAt(event.clientX)),
-        end: () => this.letGo(),
-      });
-      return edge;
-    });
     const text = make("div", { class: "pusa-window-text" }, make("div", { class: "pusa-window-title" }), make("div", { class: "pusa-window-prompt" }));
-    const element = make("div", { class: "pusa-window", role: "button", tabindex: "0" }, make("div", { class: "pusa-window-picture" }), make("div", { class: "pusa-window-overlap" }), text, ...edges);
+    const element = make("div", { class: "pusa-window", role: "button", tabindex: "0" }, make("div", { class: "pusa-window-picture" }), make("div", { class: "pusa-window-overlap" }), text);
     onDrag(element, {
       start: (event) => {
         this.taken = { id: this.windowAt(index), x: event.clientX, moved: false };
@@ -250,6 +236,39 @@ export class DirectorTracks {
     element.addEventListener("focus", () => this.actions.select({ kind: "window", id: this.windowAt(index) }));
     element.addEventListener("keydown", (event) => this.windowKey(event, index));
     return element;
+  }
+
+  /**
+   * Borders lie above all windows: the end of one is inside the next.
+   * @param {Scene} scene
+   */
+  showEdges({ plan }) {
+    fit(this.edges, plan.windows.length * 2, (i) => this.makeEdge(Math.floor(i / 2), i % 2 === 0 ? "start" : "end")).forEach((edge, i) => {
+      const { id, index, start, end } = plan.windows[Math.floor(i / 2)];
+      const isStart = i % 2 === 0;
+      edge.style.left = this.left(isStart ? start : end);
+      edge.hidden = !this.canEdit(id) || (isStart && index === 0);
+    });
+  }
+
+  /**
+   * @param {number} index of its window
+   * @param {"start" | "end"} side
+   */
+  makeEdge(index, side) {
+    const edge = make("div", { class: `pusa-edge pusa-edge-${side}`, title: side === "end" ? word("Drag: longer or shorter") : word("Drag: overlap with the window before") });
+    let id = "";
+    onDrag(edge, {
+      start: () => {
+        id = this.windowAt(index);
+        this.actions.select({ kind: "window", id });
+        this.hold();
+        return true;
+      },
+      move: (event) => this.actions[side](id, this.frameAt(event.clientX)),
+      end: () => this.letGo(),
+    });
+    return edge;
   }
 
   /**

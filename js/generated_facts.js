@@ -123,6 +123,9 @@ export const PROJECT_DEFAULTS = { window: 81, overlap: 13, noise_multipliers: "0
 /** What a project's clip has where its text does not say. */
 export const CLIP_DEFAULTS = { frames: 13, multiplier: 0.2 };
 
+/** What a retake and a candidate add to a window's seed. */
+export const SEED_STEPS = { retake: 1000000, candidate: 1000 };
+
 /** What each window's colours are brought to. */
 export const PROJECT_COLOURS = ["before", "first", "anchor", "off"];
 

@@ -2,15 +2,21 @@
 import { api } from "/scripts/api.js";
 import { tell } from "./graph_building.js";
 
-/** @typedef {{filename: string, subfolder: string, type: string}} ServerFile type: "input", "output" or "temp" */
+/**
+ * @typedef {object} ServerFile
+ * @property {string} filename
+ * @property {string} subfolder
+ * @property {string} type "input", "output" or "temp"
+ * @property {string} [version] changes with the content of a file that keeps its name
+ */
 
 /**
  * Address of a file.
  * @param {ServerFile} file
  * @param {Record<string, string>} [more] further parameters
  */
-export function address({ filename, subfolder, type }, more = {}) {
-  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type, ...more })}`);
+export function address({ filename, subfolder, type, version }, more = {}) {
+  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type, ...(version ? { version } : {}), ...more })}`);
 }
 
 /**

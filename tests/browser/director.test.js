@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
-import { comfyForThisFile, frames, openComfy, settle } from "./comfy_page.js";
-import { dragBy, dropOn, field, newDirector, projectOf, textOf, tool, wave, windowAt } from "./director_page.js";
+import { comfyForThisFile, frames, openComfy, ready, settle } from "./comfy_page.js";
+import { dragBy, dropOn, edgeOf, field, lookAtDirector, newDirector, onTheZoo, projectOf, textOf, tool, wave, windowAt } from "./director_page.js";
 import { prompt } from "./timeline_page.js";
 
 const PICTURE = readFileSync(new URL("dropped.png", import.meta.url)).toString("base64");
@@ -37,8 +39,8 @@ for (const vue of [false, true]) {
       await field(page, "prompt").fill("a blue circle");
       await tool(page, "+ Window").click();
       assert.deepEqual(await ids(), ["w1", "w2", "w3"]);
-      await dragBy(page, windowAt(page, 0).locator(".pusa-edge-end"), { dx: 60 });
-      await dragBy(page, windowAt(page, 2).locator(".pusa-edge-start"), { dx: -40 });
+      await dragBy(page, edgeOf(page, 0, "end"), { dx: 60 });
+      await dragBy(page, edgeOf(page, 2, "start"), { dx: -40 });
       const { windows } = await projectOf(page);
       assert.ok(windows[0].length > 81 && windows[0].length % 4 === 1, `length ${windows[0].length}`);
       assert.ok(windows[2].overlap > 13 && windows[2].overlap % 4 === 1, `overlap ${windows[2].overlap}`);
@@ -144,7 +146,7 @@ for (const vue of [false, true]) {
 
     test("undo takes back one drag, redo repeats it", async () => {
       await newDirector(page, THREE);
-      await dragBy(page, windowAt(page, 2).locator(".pusa-edge-end"), { dx: -50 });
+      await dragBy(page, edgeOf(page, 2, "end"), { dx: -50 });
       const after_ = await textOf(page);
       assert.ok((await projectOf(page)).windows[2].length < 33);
       await windowAt(page, 2).focus();
@@ -190,5 +192,99 @@ for (const vue of [false, true]) {
       assert.equal((await projectOf(page, 1)).windows.length, 3);
       assert.equal(await page.locator(".pusa-director").count(), 2);
     });
+
+    test("a project is run on the zoo, played, locked, retaken, bridged, and found again after a reload", async () => {
+      const name = vue ? "director_vue" : "director_classic";
+      const bytes = (/** @type {string} */ file) => createHash("sha256").update(readFileSync(join(comfy.server.base, "output", name, file))).digest("hex");
+      await onTheZoo(page, name);
+      await tool(page, "Whole video").click();
+      await fill("window", "17");
+      await fill("overlap", "5");
+      await windowAt(page, 0).click();
+      await field(page, "prompt").fill("a large red circle moving right slowly on a dark background");
+      await tool(page, "+ Window").click();
+      await tool(page, "+ Window").click();
+      assert.equal(await page.locator(".pusa-director-problem").isHidden(), true);
+      assert.deepEqual(await marks(), ["to make", "to make", "to make"]);
+      const first = await run();
+      assert.deepEqual(first.map(({ window, state }) => `${window} ${state}`), ["w1 running", "w1 finished", "w2 running", "w2 finished", "w3 running", "w3 finished"]);
+      await has(["finished", "finished", "finished"]);
+
+      await windowAt(page, 1).click();
+      await page.locator(".pusa-play").click();
+      await page.waitForFunction(() => Number(document.querySelector("video")?.currentTime) > 0.1);
+      await page.locator(".pusa-play").click();
+
+      await windowAt(page, 2).press("l");
+      const locked = bytes("w3.0.mp4");
+      await windowAt(page, 1).click();
+      await page.getByLabel("Candidates of a retake").fill("2");
+      await tool(page, "Retake").click();
+      await has(["finished", "changed", "locked, finished"]);
+      const second = await run();
+      assert.deepEqual(second.map(({ window, candidate, state }) => `${window}.${candidate} ${state}`), ["w1.0 kept", "w2.0 running", "w2.0 finished", "w2.1 running", "w2.1 finished", "w3.0 locked"]);
+      await has(["finished", "1/2, finished", "locked, finished"]);
+      assert.equal(bytes("w3.0.mp4"), locked);
+      await page.getByRole("radio", { name: "Candidate 2" }).click();
+      await tool(page, "Bridge").click();
+      await run();
+      await has(["finished", "bridge, 2/2, finished", "locked, finished"]);
+      assert.equal(bytes("w3.0.mp4"), locked);
+
+      const text = await textOf(page);
+      await page.waitForTimeout(1200); // ComfyUI keeps an unsaved graph with a delay
+      await page.reload();
+      await ready(page);
+      await page.waitForFunction(() => window.app.graph.nodes.length > 3, null);
+      await lookAtDirector(page);
+      assert.equal(await textOf(page), text);
+      await has(["finished", "bridge, 2/2, finished", "locked, finished"]);
+      await windowAt(page, 1).click();
+      assert.equal(await page.getByRole("radio", { name: "Candidate 2" }).getAttribute("aria-checked"), "true");
+    });
   });
+}
+
+/**
+ * Types a number into the form.
+ * @param {string} name
+ * @param {string} value
+ */
+async function fill(name, value) {
+  await field(page, name).fill(value);
+  await field(page, name).press("Enter");
+  await frames(page);
+}
+
+/** The marks on every window. */
+async function marks() {
+  const titles = await page.locator(".pusa-window-title").evaluateAll((all) => all.map((title) => [...title.querySelectorAll(".pusa-mark")].map((mark) => mark.textContent).join(", ")));
+  return titles;
+}
+
+/** Waits until the windows have these marks. @param {string[]} wanted */
+async function has(wanted) {
+  for (let tries = 0; tries < 20 && JSON.stringify(await marks()) !== JSON.stringify(wanted); tries += 1) await page.waitForTimeout(250);
+  assert.deepEqual(await marks(), wanted);
+}
+
+/**
+ * Presses Run and waits for the end.
+ * @returns {Promise<{window: string, candidate: number, state: string}[]>} what the server said about the windows
+ */
+async function run() {
+  const ended = page.evaluate(
+    () =>
+      new Promise((resolve, reject) => {
+        const { api } = window.app;
+        /** @type {any[]} */
+        const said = [];
+        api.addEventListener("pusa.director", (/** @type {any} */ { detail }) => said.push(detail));
+        api.addEventListener("execution_success", () => resolve(said), { once: true });
+        api.addEventListener("execution_error", (/** @type {any} */ { detail }) => reject(new Error(detail.exception_message)), { once: true });
+      }),
+  );
+  const button = page.locator("button[data-testid=queue-button]"); // older frontends have it in a group
+  await ((await button.count()) > 0 ? button : page.locator("[data-testid=queue-button] button, .queue-button-group button")).first().click();
+  return ended;
 }

@@ -27,6 +27,39 @@ export async function newDirector(page, project = null) {
 }
 
 /**
+ * A Director on the demo's smallest models, 64 x 64 pixels and 2 steps, in a folder of its own.
+ * @param {Page} page
+ * @param {string} name of the project
+ */
+export async function onTheZoo(page, name) {
+  await page.evaluate((name) => {
+    const { app, LiteGraph } = window;
+    app.graph.clear();
+    /** @type {(type: string, x: number, y: number, values?: Record<string, unknown>) => any} */
+    const node = (type, x, y, values = {}) => {
+      const made = LiteGraph.createNode(type);
+      app.graph.add(made);
+      made.pos = [x, y];
+      for (const widget of made.widgets ?? []) if (widget.name in values) widget.value = values[widget.name];
+      return made;
+    };
+    const model = node("UNETLoader", -1300, 0, { unet_name: "demo_wan2.1_t2v.safetensors" });
+    const lora = node("PusaLoraLoader", -900, 0, { lora_name: "demo_pusa_v1.safetensors", alpha: 1 });
+    const clip = node("PusaDemoClip", -900, 250);
+    const vae = node("VAELoader", -900, 400, { vae_name: "demo_wan_vae.safetensors" });
+    const director = node("PusaDirector", 0, 0, { name, width: 64, height: 64, steps: 2, cfg: 1, seed: 5 });
+    /** @type {(from: any, to: any, input: string) => void} */
+    const link = (from, to, input) => from.connectSlots(from.outputs[0], to, to.inputs.find((/** @type {any} */ each) => each.name === input), undefined);
+    link(model, lora, "model");
+    link(lora, director, "model");
+    link(clip, director, "clip");
+    link(vae, director, "vae");
+    app.extensionManager.workflow?.activeWorkflow?.changeTracker?.checkState();
+  }, name);
+  await lookAtDirector(page);
+}
+
+/**
  * Brings the tracks into view.
  * @param {Page} page
  */
@@ -71,6 +104,16 @@ export function textOf(page, index = 0) {
  */
 export function windowAt(page, index) {
   return page.locator(".pusa-director:visible").first().locator(".pusa-window").nth(index);
+}
+
+/**
+ * A border of a window.
+ * @param {Page} page
+ * @param {number} index of the window
+ * @param {"start" | "end"} side
+ */
+export function edgeOf(page, index, side) {
+  return page.locator(".pusa-director:visible").first().locator(`.pusa-edge-${side}`).nth(index);
 }
 
 /**

@@ -196,14 +196,14 @@ describe("editing", () => {
 });
 
 describe("what was made", () => {
-  const inputs = { steps: 4, cfg: 1, width: 64, height: 64, fps: 16 };
+  const inputs = { seed: 7, steps: 4, cfg: 1, width: 64, height: 64, fps: 16 };
   const record = {
     project: three(),
     width: 64,
     height: 64,
     fps: 16,
     quality: "final",
-    windows: ["w1", "w2", "w3"].map((id) => ({ id, chosen: 0, steps: 4, cfg: 1, candidates: [{ candidate: 0, file: `${id}.0.mp4`, picture: `${id}.0.png` }] })),
+    windows: ["w1", "w2", "w3"].map((id, i) => ({ id, chosen: 0, steps: 4, cfg: 1, candidates: [{ candidate: 0, file: `${id}.0.mp4`, picture: `${id}.0.png`, seed: 7 + i, identity: "x" }] })),
   };
   const made = madeFromRecord(record, "story");
   const states = (/** @type {Project} */ now, more = {}) => {
@@ -212,7 +212,7 @@ describe("what was made", () => {
   };
 
   test("the record's files are found in the project's folder", () => {
-    assert.deepEqual(made.get("w2")?.files, [{ filename: "w2.0.mp4", subfolder: "story", type: "output" }]);
+    assert.deepEqual(made.get("w2")?.files, [{ filename: "w2.0.mp4", subfolder: "story", type: "output", version: "x" }]);
     assert.deepEqual(states(three()), ["finished", "finished", "finished"]);
   });
 
@@ -221,15 +221,18 @@ describe("what was made", () => {
     assert.deepEqual(states(edits.setWindow(edits.setWindow(three(), "w2", { prompt: "x" }), "w3", { lock: true })), ["finished", "changed", "finished"]);
     assert.deepEqual(states(three(), { steps: 8 }), ["changed", "changed", "changed"]);
     assert.deepEqual(states({ ...three(), keys: [{ at: 200, picture: "a" }] }), ["finished", "finished", "changed"]);
-    assert.deepEqual(states(edits.addWindow(three(), "w1", CLOCK).project), ["finished", "new", "changed", "waiting"]);
+    assert.deepEqual(states(edits.addWindow(three(), "w1", CLOCK).project), ["finished", "new", "changed", "changed"]);
     assert.deepEqual(states(edits.retake(three(), "w3", 2)), ["finished", "finished", "changed"]);
+    assert.deepEqual(states(edits.setWindow(three(), "w1", { chosen: 1, candidates: 2 })), ["changed", "waiting", "waiting"]);
+    assert.deepEqual(states(edits.setWindow(three(), "w2", { bridge: true })), ["finished", "changed", "finished"]);
+    assert.deepEqual(states(three(), { seed: 8 }), ["changed", "changed", "changed"]);
   });
 
   test("a run's events come on top, and leave the map before as it was", () => {
     const event = { node: "1", project: "story", window: "w2", candidate: 1, state: "running" };
-    const running = withEvent(made, event);
+    const running = withEvent(made, event, "1");
     assert.equal(running.get("w2")?.state, "running");
-    const finished = withEvent(running, { ...event, state: "finished", file: "w2.1.mp4", picture: "w2.1.png", subfolder: "story" });
+    const finished = withEvent(running, { ...event, state: "finished", file: "w2.1.mp4", picture: "w2.1.png", subfolder: "story" }, "2");
     assert.deepEqual(finished.get("w2")?.files.map((file) => file?.filename), ["w2.0.mp4", "w2.1.mp4"]);
     assert.equal(made.get("w2")?.files.length, 1);
   });
