@@ -331,8 +331,8 @@ function titleOf({ selection, project, plan, fps }) {
     const values = { id: place.id, first: firstNew, last: end - 1, from: seconds(firstNew, fps), to: seconds(end, fps), given };
     return word(given ? "Window {id}: frames {first} to {last}, {from} to {to}, after {given} taken over" : "Window {id}: frames {first} to {last}, {from} to {to}", values);
   }
-  if (kind === "keys") return word("Picture {number}: {time}", { number: index + 1, time: seconds(project.keys?.[index]?.at ?? 0, fps) });
-  if (kind === "clips") return word("Clip {number}: {time}", { number: index + 1, time: seconds(project.clips?.[index]?.at ?? 0, fps) });
+  if (kind === "keys") return word("Picture {number}, {time}", { number: index + 1, time: seconds(project.keys?.[index]?.at ?? 0, fps) });
+  if (kind === "clips") return word("Clip {number}, {time}", { number: index + 1, time: seconds(project.clips?.[index]?.at ?? 0, fps) });
   if (kind === "prompts") return word("Prompt {number}", { number: index + 1 });
   if (kind === "sound") return word("Sound");
   return word("Whole video");
