@@ -105,6 +105,8 @@ def demo_project(text: str) -> str:
 
 def demo_node(node: Node) -> Node:
     """One node's demo version."""
+    if node.type == "CLIPLoader":
+        return replace(node, type="PusaDemoClip", inputs={})
     inputs = {
         name: DEMO_FILES[value] if isinstance(value, ModelFile) else value
         for name, value in node.inputs.items()
@@ -114,8 +116,6 @@ def demo_node(node: Node) -> Node:
         if text and not isinstance(text, Output):
             text = NEGATIVE if node.title == "What to avoid" else PROMPT
         return replace(node, type="PusaDemoTextEncode", inputs={"text": text})
-    if node.type == "CLIPLoader":
-        return replace(node, type="PusaDemoClip", inputs={})
     if node.type == "PusaDirector":
         inputs["project"] = demo_project(inputs["project"])
         inputs["name"] = inputs["name"].replace("pusa_", "demo_")

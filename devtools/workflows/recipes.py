@@ -642,11 +642,11 @@ def chained_long_video(graph: Graph, loaded: Loaded) -> None:
         graph.add("PreviewAny", title="Drift in figures", source=drift.out("report"))
 
 
-def director(graph: Graph, loaded: Loaded, name: str, prompts: Sequence[str | None], **project: Any) -> None:
+def director(graph: Graph, loaded: Loaded, name: str, texts: Sequence[str | None], **project: Any) -> None:
     """The group of Pusa Director with a project of one window a prompt; `project` may change windows by their number."""
     windows: list[dict[str, Any]] = []
     changed: dict[int, dict[str, Any]] = project.pop("windows", {})
-    for number, prompt in enumerate(prompts, 1):
+    for number, prompt in enumerate(texts, 1):
         said = {} if prompt is None else {"prompt": prompt}
         windows.append({"id": f"w{number}", **said, **changed.get(number, {})})
     whole = {
