@@ -1,4 +1,5 @@
 import errno
+import gc
 import json
 import os
 import shutil
@@ -321,3 +322,18 @@ def test_kill_9_at_ten_random_moments_leaves_the_same_files(tmp_path, pack_root)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[:2] == ["10", "kills,"]
     assert files(tmp_path / "killed" / "film") == files(tmp_path / "straight" / "film")
+
+
+def test_memory_holds_one_window_however_many_there_are(tmp_path):
+    class Watched(FlatStudio):
+        held: tuple[int, ...] = ()
+
+        def sample(self, *given):
+            alive = [one for one in gc.get_objects() if type(one) is torch.Tensor]
+            self.held = (*self.held, sum(one.numel() * one.element_size() for one in alive))
+            return super().sample(*given)
+
+    studio = Watched(size=64)
+    run(tmp_path / "film", text(*[{} for _ in range(32)]), studio)
+    assert len(studio.held) == 32
+    assert max(studio.held) < 1.5 * studio.held[1]
