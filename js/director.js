@@ -445,9 +445,14 @@ function addDirector(node) {
     if (each.name === "control_after_generate") each.value = "fixed";
   }
   node.onConfigure = chain(node.onConfigure, refresh);
-  node.onConnectionsChange = chain(node.onConnectionsChange, refresh);
+  // A graph that is loaded adds and connects its nodes before they have their values.
+  const later = () => setTimeout(refresh);
+  node.onConnectionsChange = chain(node.onConnectionsChange, later);
   node.onExecuted = chain(node.onExecuted, () => director.run.reload());
-  node.onAdded = chain(node.onAdded, () => directors.add(director));
+  node.onAdded = chain(node.onAdded, () => {
+    directors.add(director);
+    later();
+  });
   node.onRemoved = chain(node.onRemoved, () => {
     directors.delete(director);
     director.leave();

@@ -1,7 +1,7 @@
 // The form below the tracks: what is selected, field by field.
 import { button, seconds } from "./controls.js";
 import { windowOf } from "./director_edits.js";
-import { isSame, promptShown } from "./director_scene.js";
+import { isSame, madeOf, promptShown } from "./director_scene.js";
 import { fit, make, say } from "./dom.js";
 import { CLIP_DEFAULTS, EXPERT_CHOICES, PROJECT_COLOURS, PROJECT_DEFAULTS, PROJECT_RESIZES } from "./generated_facts.js";
 import { numberOf } from "./latent_frames.js";
@@ -36,7 +36,7 @@ export class DirectorPanel {
     this.scene = null;
     /** @type {Field[]} */
     this.fields = [];
-    this.title = make("div", { class: "pusa-panel-title" });
+    this.title = make("div", { class: "pusa-panel-title", title: word("A jump of 1 is an ordinary step from frame to frame; above 1.5 it shows.") });
     this.form = make("div", { class: "pusa-panel-form" });
     this.element = make("div", { class: "pusa-director-panel", role: "group", "aria-label": word("Settings of what is selected") }, this.title, this.form);
   }
@@ -321,15 +321,31 @@ function inherited(scene, id) {
   return text ? word("as before: {text}", { text }) : word("What this window shows and how it moves");
 }
 
+/**
+ * How well a finished window meets its neighbours.
+ * @param {Scene} scene
+ * @param {string} id
+ */
+function seamsOf(scene, id) {
+  const { seams, chosen, state } = madeOf(scene, id);
+  const [before, after] = state === "running" ? [] : (seams[chosen] ?? []);
+  const parts = [];
+  if (typeof before === "number") parts.push(word("jump at its start {value}", { value: before.toFixed(2) }));
+  if (typeof after === "number") parts.push(word("jump at its end {value}", { value: after.toFixed(2) }));
+  return parts.length > 0 ? ` (${parts.join(", ")})` : "";
+}
+
 /** @param {Scene} scene */
-function titleOf({ selection, project, plan, fps }) {
+function titleOf(scene) {
+  const { selection, project, plan, fps } = scene;
   const { kind, id, index = 0 } = selection;
   if (kind === "window" || kind === "lora") {
     const place = plan.windows.find((each) => each.id === id);
     if (!place) return "";
     const { firstNew, end, given } = place;
     const values = { id: place.id, first: firstNew, last: end - 1, from: seconds(firstNew, fps), to: seconds(end, fps), given };
-    return word(given ? "Window {id}: frames {first} to {last}, {from} to {to}, after {given} taken over" : "Window {id}: frames {first} to {last}, {from} to {to}", values);
+    const said = word(given ? "Window {id}: frames {first} to {last}, {from} to {to}, after {given} taken over" : "Window {id}: frames {first} to {last}, {from} to {to}", values);
+    return said + seamsOf(scene, place.id);
   }
   if (kind === "keys") return word("Picture {number}, {time}", { number: index + 1, time: seconds(project.keys?.[index]?.at ?? 0, fps) });
   if (kind === "clips") return word("Clip {number}, {time}", { number: index + 1, time: seconds(project.clips?.[index]?.at ?? 0, fps) });

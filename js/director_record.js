@@ -24,7 +24,7 @@ import { SEED_STEPS } from "./generated_facts.js";
  * @property {number} [chosen]
  * @property {number} [steps]
  * @property {number} [cfg]
- * @property {{candidate: number, file: string, picture: string, seed: number, identity?: string}[]} [candidates]
+ * @property {{candidate: number, file: string, picture: string, seed: number, identity?: string, left_seam?: number | null, right_seam?: number | null}[]} [candidates]
  *
  * @typedef {object} ProjectRecord project.json, in the parts that are read here
  * @property {unknown} [project] the project as it was typed when it ran
@@ -50,8 +50,9 @@ export function madeFromRecord(record, folder) {
   const made = new Map();
   for (const { id, chosen = 0, candidates = [] } of record?.windows ?? []) {
     /** @type {Made} */
-    const one = { state: "new", files: [], pictures: [], chosen };
-    for (const { candidate, file, picture, identity: version } of candidates) {
+    const one = { state: "new", files: [], pictures: [], seams: [], chosen };
+    for (const { candidate, file, picture, identity: version, left_seam: left, right_seam: right } of candidates) {
+      one.seams[candidate] = [left ?? null, right ?? null];
       one.files[candidate] = { filename: file, subfolder: folder, type: "output", version };
       one.pictures[candidate] = { filename: picture, subfolder: folder, type: "output", version };
     }
@@ -68,7 +69,7 @@ export function madeFromRecord(record, folder) {
  * @returns {Map<string, Made>}
  */
 export function withEvent(made, { window, candidate, state, file, picture, subfolder = "", type = "output" }, version) {
-  const before = made.get(window) ?? { state: "new", files: [], pictures: [], chosen: 0 };
+  const before = made.get(window) ?? { state: "new", files: [], pictures: [], seams: [], chosen: 0 };
   if (state === "running") return new Map(made).set(window, { ...before, state: "running" });
   const [files, pictures] = [[...before.files], [...before.pictures]];
   if (file) files[candidate] = { filename: file, subfolder, type, version };

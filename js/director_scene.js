@@ -16,6 +16,7 @@ import { word } from "./words.js";
  * @property {State} state
  * @property {(import("./server_files.js").ServerFile | null)[]} files a video for each candidate
  * @property {(import("./server_files.js").ServerFile | null)[]} pictures one for each candidate
+ * @property {[number | null, number | null][]} seams of each candidate: the jump to the window before and to the one after, 1 is none
  * @property {number} chosen which candidate is in the video
  * @property {boolean} [fresh] finished in this run, which the record may not tell yet
  *
@@ -78,7 +79,7 @@ export function currentWindow({ selection, plan, cursor }) {
  * @returns {Made}
  */
 export function madeOf({ made }, id) {
-  return made.get(id) ?? { state: "new", files: [], pictures: [], chosen: 0 };
+  return made.get(id) ?? { state: "new", files: [], pictures: [], seams: [], chosen: 0 };
 }
 
 /**

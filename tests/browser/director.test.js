@@ -264,7 +264,7 @@ async function marks() {
 
 /** Waits until the windows have these marks. @param {string[]} wanted */
 async function has(wanted) {
-  for (let tries = 0; tries < 20 && JSON.stringify(await marks()) !== JSON.stringify(wanted); tries += 1) await page.waitForTimeout(250);
+  for (let tries = 0; tries < 80 && JSON.stringify(await marks()) !== JSON.stringify(wanted); tries += 1) await page.waitForTimeout(250);
   assert.deepEqual(await marks(), wanted);
 }
 
