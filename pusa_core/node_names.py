@@ -16,5 +16,6 @@ SAMPLER, APPLY, LONG_VIDEO = FRAME_AWARE = ("PusaSampler", "PusaVectorizedTimest
 
 SCHEDULER = "PusaScheduler"
 DOCTOR = "PusaDoctor"
+DIRECTOR = "PusaDirector"
 SWITCH = "PusaMoESwitch"
 PUSA_LOADER, LIGHTX2V_LOADER = LOADERS = ("PusaLoraLoader", "PusaLightX2VLoader")
