@@ -269,3 +269,14 @@ def test_the_server_refuses_a_project_that_is_none(pack):
         check('{"version": 7}')
         == "project has version 7; this ComfyUI-Pusa reads version 1. Update ComfyUI-Pusa."
     )
+
+
+def test_the_workflow_is_stored_in_the_file_and_not_in_its_parts(direct, film, monkeypatch):
+    import comfyui_pusa.nodes.director as node
+
+    monkeypatch.setattr(node, "video_metadata", lambda hidden: {"prompt": {"1": {"class_type": "PusaDirector"}}})
+    direct(text({}, {}))
+    with av.open(str(film / "first.mp4")) as container:
+        assert json.loads(container.metadata["prompt"])["1"]["class_type"] == "PusaDirector"
+    with av.open(str(film / "w1.0.mp4")) as container:
+        assert "prompt" not in container.metadata
