@@ -49,6 +49,7 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("DOCTOR", node_names.DOCTOR, "The node that checks a graph."),
         ("DIRECTOR", node_names.DIRECTOR, "The node that makes a long video from a project."),
         ("LONG_VIDEO", node_names.LONG_VIDEO, "The node that makes a long video."),
+        ("VIDEO_MAKERS", node_names.VIDEO_MAKERS, "Nodes that write a video of their own."),
         ("SWITCH", node_names.SWITCH, "The node that joins Wan2.2's two experts."),
         ("PUSA_LOADER", node_names.PUSA_LOADER, "The loader of Pusa's LoRAs."),
         ("LIGHTX2V_LOADER", node_names.LIGHTX2V_LOADER, "The loader of LightX2V's LoRAs."),

@@ -40,7 +40,7 @@ export const BOUNDARY_T2V = 0.875;
 export const INJECTORS = ["PusaConditionFrames", "PusaConditionVideo", "PusaKeyframes", "PusaTransition", "PusaLoopConditions"];
 
 /** Nodes that give every latent frame timesteps of its own. */
-export const FRAME_AWARE = ["PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo"];
+export const FRAME_AWARE = ["PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo", "PusaDirector"];
 
 /** The pack's own sampler node. */
 export const SAMPLER = "PusaSampler";
@@ -59,6 +59,9 @@ export const DIRECTOR = "PusaDirector";
 
 /** The node that makes a long video. */
 export const LONG_VIDEO = "PusaLongVideo";
+
+/** Nodes that write a video of their own. */
+export const VIDEO_MAKERS = ["PusaLongVideo", "PusaDirector"];
 
 /** The node that joins Wan2.2's two experts. */
 export const SWITCH = "PusaMoESwitch";
