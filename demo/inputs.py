@@ -1,6 +1,7 @@
 """The pictures and clips that the demo workflows load, drawn from one scene."""
 
 import sys
+import wave
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -13,11 +14,13 @@ from .data import FRAMES_PER_SECOND, HELD_OUT_SEED, LENGTH, Scene, render, scene
 
 FIRST_FRAME, MIDDLE_FRAME, LAST_FRAME = "demo_first_frame.png", "demo_middle_frame.png", "demo_last_frame.png"
 CLIP, SECOND_CLIP = "demo_clip.mp4", "demo_second_clip.mp4"
+MUSIC = "demo_music.wav"
 FOLDER = "demo_folder"  # pictures with a prompt beside each
 
 # What the demo workflows' own text describes; slow, so that the shape stays in the picture in longer videos too.
 DEFAULT_SCENE = Scene("circle", "red", "dark", "right", "slowly", "large", radius=10.5, x=14.0, y=32.0)
 WHOLE = range(LENGTH)
+SAMPLE_RATE = 16000  # of the music, samples a second
 
 
 def frames_of(scene: Scene, length: int = LENGTH) -> np.ndarray:
@@ -43,6 +46,19 @@ def read_video(file: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
+def write_music(file: Path, seconds: int = 12) -> None:
+    """Writes a tune of half-second notes, 16 bits."""
+    notes = np.repeat([220.0, 277.2, 329.6, 440.0] * ((2 * seconds + 3) // 4), SAMPLE_RATE // 2)[
+        : seconds * SAMPLE_RATE
+    ]
+    wave_form = 0.3 * np.sin(2 * np.pi * np.cumsum(notes) / SAMPLE_RATE)
+    with wave.open(str(file), "wb") as written:
+        written.setnchannels(1)
+        written.setsampwidth(2)
+        written.setframerate(SAMPLE_RATE)
+        written.writeframes((wave_form * 32767).astype("<i2").tobytes())
+
+
 def write_inputs(
     folder: Path, scene: Scene = DEFAULT_SCENE, clip: range = WHOLE, second_clip: range = WHOLE
 ) -> None:
@@ -56,6 +72,7 @@ def write_inputs(
         Image.fromarray(frames[number]).save(folder / name)
     write_video(frames[list(clip)], folder / CLIP)
     write_video(frames[list(second_clip)], folder / SECOND_CLIP)
+    write_music(folder / MUSIC)
     for number, item in enumerate(islice(scenes(HELD_OUT_SEED, held_out=True), 3), 1):
         Image.fromarray(frames_of(item, 1)[0]).save(folder / FOLDER / f"shape_{number}.png")
         (folder / FOLDER / f"shape_{number}.txt").write_text(item.caption, "utf-8")

@@ -56,6 +56,9 @@ TASKS = (
     Task("loop from a picture", [0], has_truth=False),
     Task("loop from text", has_truth=False),
     Task("long video", [0], has_truth=False),
+    Task("story of five prompts", has_truth=False),
+    Task("retake of one window", has_truth=False),
+    Task("music clip", has_truth=False),
     Task("folder of pictures", [0], has_truth=False),
 )
 

@@ -18,6 +18,8 @@ from pusa_core import clips, experts, frames, keyframes, merged_files, node_name
 from pusa_core.bases import BASES, Base  # noqa: E402
 from pusa_core.graph import latents, models, settings  # noqa: E402
 from pusa_core.lora import experts as lora_experts  # noqa: E402
+from pusa_core.project import plan as project_plan  # noqa: E402
+from pusa_core.project import text as project_text  # noqa: E402
 
 FILE = ROOT / "js" / "generated_facts.js"
 HEAD = """// Facts that Python and the browser share. Written by `python -m devtools.shared_facts` from pusa_core: change them there.
@@ -46,7 +48,9 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("SCHEDULER", node_names.SCHEDULER, "The node that makes the reference's schedule."),
         ("DOCTOR", node_names.DOCTOR, "The node that checks a graph."),
         ("SWEEP", node_names.SWEEP, "The node that tries settings on one picture."),
+        ("DIRECTOR", node_names.DIRECTOR, "The node that makes a long video from a project."),
         ("LONG_VIDEO", node_names.LONG_VIDEO, "The node that makes a long video."),
+        ("VIDEO_MAKERS", node_names.VIDEO_MAKERS, "Nodes that write a video of their own."),
         ("SWITCH", node_names.SWITCH, "The node that joins Wan2.2's two experts."),
         ("SPEED", node_names.SPEED, "The node that chooses between a distilled and a full model, with their steps and cfg."),
         ("SPEED_WAYS", node_names.SPEED_WAYS, "Its ways, with `fast` on and off."),
@@ -68,6 +72,15 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("DROPPING", sorted(latents.DROPPING), "ComfyUI's nodes that make a new latent and take over the samples alone."),
         ("KEPT_INPUTS", latents.KEPT_INPUTS, "Of a node that joins latents, the input whose multipliers stay."),
         ("SAMPLING_PATCH", models.SAMPLING_PATCH, "Nodes that replace a model's sampling."),
+        ("PROJECT_VERSION", project_text.VERSION, "Version of the Director's project text."),
+        ("PROJECT_DEFAULTS", {name: getattr(project_text.Project, name) for name in ("window", "overlap", "noise_multipliers", "colour", "resize")}, "What a project has where its text does not say."),
+        ("CLIP_DEFAULTS", {name: getattr(project_text.ClipUse, name) for name in ("frames", "multiplier")}, "What a project's clip has where its text does not say."),
+        ("SEED_STEPS", {"retake": project_plan.RETAKE, "candidate": project_plan.CANDIDATE}, "What a retake and a candidate add to a window's seed."),
+        ("PROJECT_COLOURS", project_text.COLOURS, "What each window's colours are brought to."),
+        ("PROJECT_RESIZES", project_text.RESIZES, "How pictures of other proportions become the video's size."),
+        ("EXPERT_CHOICES", project_text.EXPERTS, "Experts that a window's LoRA can be for."),
+        ("MOST_WINDOWS", project_text.MOST_WINDOWS, "Most windows of a project."),
+        ("MOST_CANDIDATES", project_text.MOST_CANDIDATES, "Most candidates of a window."),
     ]  # fmt: skip
 
 

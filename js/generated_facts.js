@@ -40,7 +40,7 @@ export const BOUNDARY_T2V = 0.875;
 export const INJECTORS = ["PusaConditionFrames", "PusaConditionVideo", "PusaKeyframes", "PusaTransition", "PusaLoopConditions"];
 
 /** Nodes that give every latent frame timesteps of its own. */
-export const FRAME_AWARE = ["PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo"];
+export const FRAME_AWARE = ["PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo", "PusaDirector"];
 
 /** The pack's own sampler node. */
 export const SAMPLER = "PusaSampler";
@@ -57,8 +57,14 @@ export const DOCTOR = "PusaDoctor";
 /** The node that tries settings on one picture. */
 export const SWEEP = "PusaSweep";
 
+/** The node that makes a long video from a project. */
+export const DIRECTOR = "PusaDirector";
+
 /** The node that makes a long video. */
 export const LONG_VIDEO = "PusaLongVideo";
+
+/** Nodes that write a video of their own. */
+export const VIDEO_MAKERS = ["PusaLongVideo", "PusaDirector"];
 
 /** The node that joins Wan2.2's two experts. */
 export const SWITCH = "PusaMoESwitch";
@@ -122,3 +128,30 @@ export const KEPT_INPUTS = ["samples_to", "destination", "samples1", "latents.la
 
 /** Nodes that replace a model's sampling. */
 export const SAMPLING_PATCH = /^ModelSampling|^ModelShift|SamplingShift|^PusaVectorizedTimesteps$/i;
+
+/** Version of the Director's project text. */
+export const PROJECT_VERSION = 1;
+
+/** What a project has where its text does not say. */
+export const PROJECT_DEFAULTS = { window: 81, overlap: 13, noise_multipliers: "0..0.2", colour: "before", resize: "crop" };
+
+/** What a project's clip has where its text does not say. */
+export const CLIP_DEFAULTS = { frames: 13, multiplier: 0.2 };
+
+/** What a retake and a candidate add to a window's seed. */
+export const SEED_STEPS = { retake: 1000000, candidate: 1000 };
+
+/** What each window's colours are brought to. */
+export const PROJECT_COLOURS = ["before", "first", "anchor", "off"];
+
+/** How pictures of other proportions become the video's size. */
+export const PROJECT_RESIZES = ["crop", "letterbox", "stretch"];
+
+/** Experts that a window's LoRA can be for. */
+export const EXPERT_CHOICES = ["auto", "high_noise", "low_noise"];
+
+/** Most windows of a project. */
+export const MOST_WINDOWS = 10000;
+
+/** Most candidates of a window. */
+export const MOST_CANDIDATES = 64;

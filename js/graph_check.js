@@ -1,6 +1,6 @@
 // What can be told of a graph from its nodes' settings alone, before anything runs.
 import { WAN, baseOfGraph } from "./bases.js";
-import { FRAME_AWARE, INJECTORS, LIGHTX2V_LOADER, LONG_VIDEO, MERGED_FOLDER, NO_VIDEO, PUSA_LOADER, SAMPLING_PATCH, SWITCH } from "./generated_facts.js";
+import { FRAME_AWARE, INJECTORS, LIGHTX2V_LOADER, MERGED_FOLDER, NO_VIDEO, PUSA_LOADER, SAMPLING_PATCH, SWITCH, VIDEO_MAKERS } from "./generated_facts.js";
 import { carriedInto } from "./lost_frames.js";
 import { classOf, sourceOf, valueOf } from "./wires.js";
 
@@ -65,7 +65,7 @@ function settings(node, base) {
  */
 function playsVideo(node) {
   if (String(valueOf(node, "format") ?? "").startsWith("image/")) return false;
-  return classOf(node) === LONG_VIDEO || !NO_VIDEO.test(classOf(node));
+  return VIDEO_MAKERS.includes(classOf(node)) || !NO_VIDEO.test(classOf(node));
 }
 
 /**

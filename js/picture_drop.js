@@ -1,8 +1,8 @@
 // A picture dropped on the timeline: uploaded, loaded by a node of its own, joined to the injector's pictures.
-import { api } from "/scripts/api.js";
 import { app } from "/scripts/app.js";
 import { link, newNode, tell } from "./graph_building.js";
 import { readTexts } from "./injector.js";
+import { upload } from "./server_files.js";
 import { addHandle, isFree, moveHandle } from "./timeline_model.js";
 import { classOf, sourceOf } from "./wires.js";
 
@@ -62,22 +62,6 @@ export function addLoader(injector, first, name) {
   link(loader, 0, joiner, "image2");
   link(joiner, 0, injector, "images");
   return loader;
-}
-
-/**
- * @param {File} file
- * @returns {Promise<string | null>} its name for LoadImage
- */
-async function upload(file) {
-  const body = new FormData();
-  body.append("image", file);
-  const answer = await api.fetchApi("/upload/image", { method: "POST", body });
-  if (answer.status !== 200) {
-    tell(`ComfyUI did not take ${file.name}: ${answer.status} ${answer.statusText}.`);
-    return null;
-  }
-  const { name, subfolder } = await answer.json();
-  return subfolder ? `${subfolder}/${name}` : name;
 }
 
 /**

@@ -1,6 +1,6 @@
 // The extension that gives the injectors their noise timeline, as a companion to their plain inputs.
-import { api } from "/scripts/api.js";
 import { app } from "/scripts/app.js";
+import { addView, passWheel, takePlace } from "./canvas_view.js";
 import { chain } from "./chain.js";
 import { make } from "./dom.js";
 import { remember, tell, write } from "./graph_building.js";
@@ -8,6 +8,7 @@ import { editable, fittingPresets, readInjector, readSurroundings, readTexts } f
 import { isFixed, kindOf } from "./injector_kinds.js";
 import { addPicture } from "./picture_drop.js";
 import { FRAMES_INJECTOR, isInjector, readLatent } from "./run_reading.js";
+import { thumbnail } from "./server_files.js";
 import { DEFAULT_MULTIPLIER, DEFAULT_PRESET, settings } from "./settings.js";
 import { PRESETS, addHandle, freeFrame, isFree, moveHandle, presetOf, presetTexts, ramp, removeHandle, setMultiplier } from "./timeline_model.js";
 import { TimelineView, VIEW_HEIGHT } from "./timeline_view.js";
@@ -45,7 +46,7 @@ class InjectorTimeline {
       preset: (name) => this.edit((texts, { unit, base }) => this.preset(texts, name, unit, base), true),
       done: remember,
       drop: (file, frame) => this.drop(file, frame),
-      wheel: (event) => this.wheel(event),
+      wheel: (event) => passWheel(this.view.element, event),
     });
     this.view.element.addEventListener("keydown", (event) => {
       if ((event.ctrlKey || event.metaKey) && /^[zy]$/i.test(event.key)) focusBeforeUndo = { id: node.id, index: this.view.selected, from: this };
@@ -57,7 +58,7 @@ class InjectorTimeline {
     if (!this.node.graph) return;
     const { pictures, ...surroundings } = readSurroundings(this.node);
     const { timeline } = surroundings;
-    const thumbnails = (pictures ?? []).map((picture) => (picture?.filename ? address(picture) : null));
+    const thumbnails = (pictures ?? []).map((picture) => (picture?.filename ? thumbnail(picture) : null));
     const presets = fittingPresets(this.node, timeline);
     const name = presetOf(timeline);
     const preset = name !== null && presets.includes(name) ? name : null;
@@ -67,19 +68,11 @@ class InjectorTimeline {
       this.shown = shown;
       this.view.show(picture);
     }
-    this.takePlace();
+    takePlace(this.node, this.view.element);
     if (focusBeforeUndo && focusBeforeUndo.id === this.node.id && focusBeforeUndo.from !== this && this.view.element.isConnected) {
       this.view.focus(focusBeforeUndo.index);
       focusBeforeUndo = null;
     }
-  }
-
-  /** Nodes 2.0 keeps the elements of an earlier node where a new graph has one of the same id: ours goes in their place. */
-  takePlace() {
-    const { element } = this.view;
-    if (element.isConnected || this.node.graph !== app.canvas.graph) return;
-    const stale = document.querySelector(`[data-node-id="${this.node.id}"] .pusa-timeline`);
-    stale?.replaceWith(element);
   }
 
   timeline() {
@@ -160,19 +153,6 @@ class InjectorTimeline {
     const texts = await addPicture(this.node, file, timeline, frame, defaultMultiplier());
     if (texts) this.edit(() => texts, true);
   }
-
-  /** @param {WheelEvent} event */
-  wheel(event) {
-    // In the classic renderer the widget lies over the canvas and would swallow the zoom.
-    if (this.view.element.closest("[data-node-id]")) return;
-    event.preventDefault();
-    app.canvas.processMouseWheel(event);
-  }
-}
-
-/** @param {{filename: string, subfolder: string, type: string}} picture */
-function address({ filename, subfolder, type }) {
-  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type, preview: "webp;70" })}`);
 }
 
 function defaultMultiplier() {
@@ -197,16 +177,7 @@ function applyDefaultPreset(node) {
 /** @param {LGraphNode} node */
 function addTimeline(node) {
   const timeline = new InjectorTimeline(node);
-  // Last in the list and outside of what is saved and queued: widgets_values stay those of the Python inputs.
-  const widget = node.addDOMWidget(TYPE, TYPE, timeline.view.element, {
-    serialize: false,
-    hideOnZoom: false,
-    margin: 6,
-    getValue: () => "",
-    setValue: () => {},
-    getMinHeight: () => VIEW_HEIGHT,
-  });
-  widget.serialize = false;
+  const widget = addView(node, TYPE, timeline.view.element, VIEW_HEIGHT);
   const refresh = () => timeline.refresh();
   for (const each of node.widgets ?? []) {
     if (each !== widget) each.callback = chain(each.callback, refresh);

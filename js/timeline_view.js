@@ -1,4 +1,5 @@
 // The picture of a noise timeline: elements, pointer and keys. It knows nothing of ComfyUI.
+import { button, carriedFile, fence, onDrag, seconds } from "./controls.js";
 import { fit, make, say } from "./dom.js";
 import { firstPixelFrame, lastPixelFrame, videoLength } from "./latent_frames.js";
 import { frameTimesteps } from "./schedule.js";
@@ -39,6 +40,8 @@ const ROWS_WITH_NUMBERS = 8;
 const BANDS = 60;
 const COARSE = 0.05;
 const FINE = 0.01;
+/** What can be dropped. */
+const PICTURES = ["image"];
 /** Height in pixels that shows everything at zoom 1. */
 export const VIEW_HEIGHT = 318;
 
@@ -50,8 +53,8 @@ export class TimelineView {
     /** @type {Picture | null} */
     this.picture = null;
     this.selected = 0;
-    /** @type {{index: number, dx: number, dy: number} | null} */
-    this.drag = null;
+    /** Where the handle that is dragged was taken. */
+    this.drag = { dx: 0, dy: 0 };
     /** @type {{frame: number, step: number | null} | null} */
     this.hovered = null;
 
@@ -89,13 +92,7 @@ export class TimelineView {
     presets.addEventListener("change", () => {
       if (presets.value) this.actions.preset(presets.value);
     });
-    // The canvas below would start to drag the node or to pan.
-    for (const name of /** @type {const} */ (["pointerdown", "pointermove", "pointerup"])) {
-      element.addEventListener(name, (event) => {
-        if (event.button !== 1 && (event.buttons & 4) === 0) event.stopPropagation();
-      });
-    }
-    element.addEventListener("wheel", (event) => this.actions.wheel(event));
+    fence(element, (event) => this.actions.wheel(event));
     plot.addEventListener("dblclick", (event) => {
       if (event.target instanceof Element && event.target.closest(".pusa-handle")) return;
       this.actions.add(this.frameAt(event.clientX), this.multiplierAt(event.clientY, event.shiftKey));
@@ -104,13 +101,13 @@ export class TimelineView {
     steps.addEventListener("pointermove", (event) => this.hover(this.frameAt(event.clientX), this.stepAt(event.clientY)));
     element.addEventListener("pointerleave", () => this.hover(null, null));
     element.addEventListener("dragover", (event) => {
-      if (!pictureFile(event)) return;
+      if (!carriedFile(event, PICTURES)) return;
       event.preventDefault();
       event.stopPropagation();
       this.hover(this.frameAt(event.clientX), null);
     });
     element.addEventListener("drop", (event) => {
-      const file = pictureFile(event);
+      const file = carriedFile(event, PICTURES);
       if (!(file instanceof File)) return;
       event.preventDefault();
       event.stopPropagation();
@@ -200,26 +197,19 @@ export class TimelineView {
       { class: "pusa-handle", role: "slider", tabindex: "0", "aria-valuemin": "0", "aria-valuemax": "1", "aria-orientation": "vertical" },
       String(index + 1),
     );
-    handle.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      const box = handle.getBoundingClientRect();
-      this.drag = { index, dx: event.clientX - (box.left + box.width / 2), dy: event.clientY - (box.top + box.height / 2) };
-      handle.setPointerCapture(event.pointerId);
-      handle.focus({ preventScroll: true });
+    onDrag(handle, {
+      start: (event) => {
+        const box = handle.getBoundingClientRect();
+        this.drag = { dx: event.clientX - (box.left + box.width / 2), dy: event.clientY - (box.top + box.height / 2) };
+        handle.focus({ preventScroll: true });
+        return true;
+      },
+      move: (event) => {
+        const frame = this.frameAt(event.clientX - this.drag.dx);
+        this.actions.place(index, frame, this.multiplierAt(event.clientY - this.drag.dy, event.shiftKey));
+      },
+      end: () => this.actions.done(),
     });
-    handle.addEventListener("pointermove", (event) => {
-      if (this.drag?.index !== index) return;
-      const frame = this.frameAt(event.clientX - this.drag.dx);
-      this.actions.place(index, frame, this.multiplierAt(event.clientY - this.drag.dy, event.shiftKey));
-    });
-    const end = () => {
-      if (this.drag?.index !== index) return;
-      this.drag = null;
-      this.actions.done();
-    };
-    handle.addEventListener("pointerup", end);
-    handle.addEventListener("pointercancel", end);
-    handle.addEventListener("lostpointercapture", end);
     handle.addEventListener("focus", () => this.select(index));
     handle.addEventListener("keydown", (event) => this.key(event, index));
     return handle;
@@ -524,34 +514,4 @@ function percent(i, count) {
  */
 function round(value, digits = 3) {
   return Number(value.toFixed(digits));
-}
-
-/**
- * @param {number} frame pixel frame
- * @param {number} fps
- */
-function seconds(frame, fps) {
-  return `${(frame / fps).toFixed(2)} s`;
-}
-
-/**
- * @param {string} text
- * @param {string} title
- * @param {() => void} click
- */
-function button(text, title, click) {
-  const element = make("button", { type: "button", title }, text);
-  element.addEventListener("click", click);
-  return element;
-}
-
-/**
- * The picture that a drag carries; while it is still in the air only its kind is known.
- * @param {DragEvent} event
- * @returns {File | true | null}
- */
-function pictureFile({ dataTransfer }) {
-  const file = [...(dataTransfer?.files ?? [])].find(({ type }) => type.startsWith("image/"));
-  if (file) return file;
-  return [...(dataTransfer?.items ?? [])].some(({ kind, type }) => kind === "file" && type.startsWith("image/")) || null;
 }

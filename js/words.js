@@ -1,9 +1,11 @@
-// The words of the timeline in the languages of the pack's help; what is missing is said in English.
+// The words of the views in the languages of the pack's help; what is missing is said in English.
+import { DIRECTOR_WORDS } from "./director_words.js";
 
 /** @typedef {"en" | "zh" | "ja"} Language */
 
 /** @type {Record<string, Partial<Record<Language, string>>>} the English text is the key */
 const WORDS = {
+  ...DIRECTOR_WORDS,
   "Noise timeline": { zh: "噪声时间线", ja: "ノイズタイムライン" },
   "Preset": { zh: "预设", ja: "プリセット" },
   "Settings the Pusa authors published": { zh: "Pusa 作者公布的设置", ja: "Pusa の作者が公開した設定" },

@@ -11,8 +11,16 @@ INJECTORS = (
 )
 """Give frames to a latent."""
 
-SAMPLER, APPLY, LONG_VIDEO = FRAME_AWARE = ("PusaSampler", "PusaVectorizedTimesteps", "PusaLongVideo")
+SAMPLER, APPLY, LONG_VIDEO, DIRECTOR = FRAME_AWARE = (
+    "PusaSampler",
+    "PusaVectorizedTimesteps",
+    "PusaLongVideo",
+    "PusaDirector",
+)
 """Give every latent frame timesteps of its own; they replace the model's sampling."""
+
+VIDEO_MAKERS = (LONG_VIDEO, DIRECTOR)
+"""Write a video of their own."""
 
 SCHEDULER = "PusaScheduler"
 DOCTOR = "PusaDoctor"

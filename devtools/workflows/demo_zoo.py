@@ -1,5 +1,6 @@
 """The demo version of a shipped workflow: the same graph on the demo zoo's small models and pictures."""
 
+import json
 from dataclasses import replace
 
 from . import model_files as files
@@ -35,6 +36,8 @@ DEMO_INPUTS = {
 }
 """Title of a picture or video loader -> the zoo's file in ComfyUI's input folder."""
 
+DEMO_KEYS = ("demo_first_frame.png", "demo_last_frame.png", "demo_first_frame.png")
+DEMO_SOUND = "demo_music.wav"
 DEMO_FOLDER = "demo_folder"
 """Folder in ComfyUI's input folder with pictures and same-named .txt prompts."""
 
@@ -43,6 +46,7 @@ FIXED = {
     "PusaStitch": {"overlap_frames": CONTEXT},
     "EmptyHunyuanLatentVideo": {"width": SIZE, "height": SIZE, "length": LENGTH},
     "PusaSpeed": {"full_steps": STEPS},
+    "PusaDirector": {"width": SIZE, "height": SIZE},
     "PusaLongVideo": {"width": SIZE, "height": SIZE, "window": LENGTH, "duration": 15.0 * TIME_SCALE},
     "ImageFromBatch": {"batch_index": LENGTH - CONTEXT},
     "PusaColorDrift": {"window": LENGTH},
@@ -61,9 +65,17 @@ NOTE = (
 
 def demo_version(published: Graph) -> Graph:
     """The graph with the zoo's files, sizes and words in place of the published ones; ids stay."""
+    # the other nodes of the demo encode texts without one
+    read = {
+        value.node_id
+        for node in published.nodes
+        if node.type == "PusaDirector"
+        for value in node.inputs.values()
+        if isinstance(value, Output)
+    }
     graph = Graph(
         published.title.replace("Pusa ", "Demo - ", 1),
-        [demo_node(node) for node in published.nodes if node.type != "CLIPLoader"],
+        [demo_node(node) for node in published.nodes if node.type != "CLIPLoader" or node.id in read],
         published.groups,
         box=published.box,
     )
@@ -71,8 +83,32 @@ def demo_version(published: Graph) -> Graph:
     return graph
 
 
+def demo_project(text: str) -> str:
+    """A project with the zoo's window, words and files; times and frames come nearer as the windows are shorter."""
+    project = json.loads(text)
+    window = project["window"]
+    frames = (
+        sum(one.get("length", window) - project["overlap"] for one in project["windows"]) + project["overlap"]
+    )
+    project |= {"window": LENGTH, "negative": NEGATIVE}
+    shorter = sum(LENGTH - project["overlap"] for _ in project["windows"]) + project["overlap"]
+    turns = [PROMPT, PROMPT.replace("right", "left")]
+    for number, one in enumerate(project["windows"]):
+        if "prompt" in one:
+            one["prompt"] = turns[number % 2]
+    for number, one in enumerate(project.get("prompts", [])):
+        one |= {"at": one["at"] * TIME_SCALE, "text": turns[number % 2]}
+    for key, picture in zip(project.get("keys", []), DEMO_KEYS, strict=False):
+        key |= {"at": key["at"] * (shorter - 1) // (frames - 1), "picture": picture}
+    if "sound" in project:
+        project["sound"]["file"] = DEMO_SOUND
+    return json.dumps(project, indent=1)
+
+
 def demo_node(node: Node) -> Node:
     """One node's demo version."""
+    if node.type == "CLIPLoader":
+        return replace(node, type="PusaDemoClip", inputs={})
     inputs = {
         name: DEMO_FILES[value] if isinstance(value, ModelFile) else value
         for name, value in node.inputs.items()
@@ -82,6 +118,9 @@ def demo_node(node: Node) -> Node:
         if text and not isinstance(text, Output):
             text = NEGATIVE if node.title == "What to avoid" else PROMPT
         return replace(node, type="PusaDemoTextEncode", inputs={"text": text})
+    if node.type == "PusaDirector":
+        inputs["project"] = demo_project(inputs["project"])
+        inputs["name"] = inputs["name"].replace("pusa_", "demo_")
     if node.type in ("LoadImage", "LoadVideo"):
         widget = next(iter(inputs))
         return replace(node, inputs={**inputs, widget: DEMO_INPUTS[node.title]})

@@ -37,6 +37,7 @@ SIZES = {  # nodes whose size their rows do not tell: text boxes, pictures, play
     "SaveVideo": (520, 480),
     "PreviewImage": (520, 380),
     "PreviewAny": (520, 180),
+    "PusaDirector": (920, 1100),  # js/director.js: WIDTH; its timeline and form below the settings
 }
 TALLER_IN_NODES_2 = {
     "EmptyHunyuanLatentVideo": 16,

@@ -4,8 +4,10 @@ Values are those of the Pusa V1.0 READMEs: 30 steps, cfg 3, shift 5, LoRA alpha 
 high and low noise); with LightX2V 4 steps and cfg 1. The size is smaller than their 1280 x 720.
 """
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from . import model_files as files
 from .boxes import Box, Turned
@@ -682,6 +684,82 @@ def chained_long_video(graph: Graph, loaded: Loaded) -> None:
         graph.add("PreviewAny", title="Drift in figures", source=drift.out("report"))
 
 
+def director(graph: Graph, loaded: Loaded, name: str, texts: Sequence[str | None], **project: Any) -> None:
+    """The group of Pusa Director with a project of one window a prompt; `project` may change windows by their number."""
+    windows: list[dict[str, Any]] = []
+    changed: dict[int, dict[str, Any]] = project.pop("windows", {})
+    for number, prompt in enumerate(texts, 1):
+        said = {} if prompt is None else {"prompt": prompt}
+        windows.append({"id": f"w{number}", **said, **changed.get(number, {})})
+    whole = {
+        "version": 1,
+        "window": LENGTH,
+        "overlap": CONTEXT,
+        "colour": "before",
+        "negative": NEGATIVE,
+        "windows": windows,
+        **project,
+    }
+    with graph.group("Project", 1):
+        made = graph.add(
+            "PusaDirector",
+            model=loaded.model,
+            clip=loaded.clip,
+            vae=loaded.vae,
+            project=json.dumps(whole, indent=1),
+            name=f"video/{name}",
+            width=WIDTH,
+            height=HEIGHT,
+            after_generate="fixed",  # what is finished stays
+            steps=loaded.family.steps,
+            cfg=loaded.family.cfg,
+        )
+        graph.add("PreviewAny", title="Report of the windows", source=made.out("report"))
+
+
+RIVER = (
+    "A small boat drifts down a calm river through a misty valley in the early morning.",
+    "The mist lifts and warm sunlight falls on the river and the hills while the boat drifts on.",
+    "The boat passes under an old stone bridge whose arch is mirrored in the water.",
+    "Behind the bridge the river widens into a lake, and gulls circle above the boat.",
+    "The boat comes to rest at a wooden pier, ripples spread and the evening light turns golden.",
+)
+
+
+def story(graph: Graph, loaded: Loaded) -> None:
+    """A story of five prompts, one window each. Change one of them and queue again: only what it changes is made again."""
+    director(graph, loaded, "pusa_story", RIVER)
+
+
+def keyed_long_video(graph: Graph, loaded: Loaded) -> None:
+    """A long video that passes through your pictures: one at the start, one in the middle, one at the end."""
+    end = LENGTH + 2 * (LENGTH - CONTEXT)
+    keys = [
+        {"at": at, "picture": "example.png", "multiplier": multiplier}
+        for at, multiplier in ((0, 0.0), (end // 2, 0.3), (end - 1, 0.3))
+    ]
+    director(graph, loaded, "pusa_keyed", RIVER[:3], keys=keys)
+
+
+def retake_of_one_window(graph: Graph, loaded: Loaded) -> None:
+    """Three windows whose middle one is made again in three candidates, between two that stay as they are."""
+    changed = {2: {"bridge": True, "retake": 1, "candidates": 3, "chosen": 0}, 3: {"lock": True}}
+    director(graph, loaded, "pusa_retake", RIVER[:3], windows=changed)
+
+
+def music_clip(graph: Graph, loaded: Loaded) -> None:
+    """A clip to your music: prompts that change with it, and the sound in the finished file."""
+    prompts = [{"at": at, "text": text} for at, text in zip((0.0, 5.0, 9.0), RIVER, strict=False)]
+    director(
+        graph,
+        loaded,
+        "pusa_music",
+        (None, None, None),
+        prompts=prompts,
+        sound={"file": "your_music.mp3", "from": 0.0},
+    )
+
+
 TWO_EXPERTS = (WAN22, WAN22_LIGHTX2V)
 
 
@@ -1038,6 +1116,47 @@ TASKS = (
             "**Color Drift Report**: Delta E of 1 is just visible side by side, 5 is plainly another colour.",
         ),
         TWO_EXPERTS,
+    ),
+    Task(
+        "story of five prompts",
+        story,
+        (
+            "**Timeline**: click a window and write its prompt; drag its edge to lengthen it, **+** adds one.",
+            "**Finished windows** are shown while the next one runs. Lock what is good; retake what is not.",
+            "**quality** draft makes small, quick versions first; final then follows them.",
+        ),
+        (WAN22_LIGHTX2V,),
+    ),
+    Task(
+        "long video with keyframes",
+        keyed_long_video,
+        (
+            "**Pictures** on the timeline: choose yours in place of example.png, and drag each to its frame.",
+            "**multiplier** of a picture: 0 is reached exactly, 0.3 may be passed more freely.",
+            "Every window has a prompt of its own: say what leads from one picture to the next.",
+        ),
+        (WAN22_LIGHTX2V,),
+    ),
+    Task(
+        "retake of one window",
+        retake_of_one_window,
+        (
+            "Queue once with **bridge** and the lock taken out, so that all three windows are there.",
+            "Then set **bridge** on the window you do not like: it is made again from the end of the window before to the start of the window "
+            "after, both of which stay.",
+            "**candidates**: how many to make; choose the best on the timeline and queue again.",
+        ),
+        (WAN22_LIGHTX2V,),
+    ),
+    Task(
+        "music clip",
+        music_clip,
+        (
+            "**Sound**: put your file into ComfyUI's input folder and choose it on the timeline.",
+            "**Prompts**: drag each to the second where it begins; a window follows the prompt in the middle of its new frames.",
+            "Lengthen the windows or add more until they reach the end of the music.",
+        ),
+        (WAN22_LIGHTX2V,),
     ),
     Task(
         "folder of pictures",

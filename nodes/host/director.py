@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
@@ -92,6 +93,10 @@ class DirectorRequest:
             raise PusaError(
                 f"name is {self.name!r}; write a folder of its own for the project, such as pusa_project."
             )
+        if re.search(r"\.\d+$", found.name):
+            raise PusaError(
+                f"name is {self.name!r}, and its video would be called as a part of a window is ({found.name}.mp4). Write {found.name.replace('.', '_')}."
+            )
         return found
 
     def plan(self, project: Project) -> Plan:
@@ -141,7 +146,7 @@ def make_project(request: DirectorRequest, metadata: dict[str, Any], hidden: Any
 
 
 def check_files(project: Project) -> None:
-    """Refuse a project that names files which are not there."""
+    """Refuse a project that names files which are not there, or windows whose files cannot be written."""
     for number, key in enumerate(project.keys):
         input_file(key.picture, f"keys[{number}].picture")
     for number, clip in enumerate(project.clips):
@@ -151,6 +156,7 @@ def check_files(project: Project) -> None:
     if project.sound is not None:
         input_file(project.sound.file, "sound.file")
     for number, window in enumerate(project.windows):
+        check_names(f"{window.id}.0.mp4", f"windows[{number}].id")
         for index, lora in enumerate(window.loras):
             try:
                 lora_path(lora.name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..node_names import DOCTOR, LONG_VIDEO
+from ..node_names import DOCTOR, VIDEO_MAKERS
 from .prompt import Prompt, class_of, connected, inputs_of, name_of, setting, source_of
 
 NO_VIDEO = re.compile(r"animated|webp|png|gif|image|load|^Pusa", re.IGNORECASE)
@@ -84,10 +84,10 @@ def read_graph(prompt: Prompt, centre: str) -> GraphSettings:
 
 
 def plays_video(prompt: Prompt, node: str) -> bool:
-    """Whether a node's rate is the rate at which the video plays: CreateVideo, SaveWEBM, Video Combine and Long Video do."""
+    """Whether a node's rate is the rate at which the video plays: CreateVideo, SaveWEBM, Video Combine, Long Video and Pusa Director do."""
     kind = class_of(prompt, node)
     picture_format = str(inputs_of(prompt, node).get("format", "")).startswith("image/")
-    return kind == LONG_VIDEO or not (NO_VIDEO.search(kind) or picture_format)
+    return kind in VIDEO_MAKERS or not (NO_VIDEO.search(kind) or picture_format)
 
 
 _SIZE = ("width", "height", "length")

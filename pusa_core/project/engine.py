@@ -104,7 +104,15 @@ class ProjectRun:
 
     def locked(self, window: PlannedWindow) -> Part | None:
         """The part of a locked window that is there; refuses one that no longer fits the project."""
-        part = self.folder.part(window.id, window.text.chosen) if window.text.lock else None
+        if not window.text.lock:
+            return None
+        part = self.folder.part(window.id, window.text.chosen)
+        if part is None and self.folder.has_video(window.id, window.text.chosen):
+            stem = self.folder.stem(window.id, window.text.chosen)
+            raise PusaError(
+                f"windows[{window.index}] ({window.id}) is locked, but {stem}.mp4 and {stem}.safetensors do not belong together: one was changed or "
+                "is missing. Put both back, take the lock out, or delete the video to have the window made anew."
+            )
         if part is None:
             return None
         is_now = (*self.studio.size, window.frames.length, self.plan.fps)

@@ -135,13 +135,20 @@ class ProjectFolder:
     def part(self, window: str, candidate: int) -> Part | None:
         """A finished part; None where it is missing, not whole, or its video is not the one that was written with it."""
         stem = self.stem(window, candidate)
-        try:
-            with safe_open(_state(self.folder, stem), framework="pt") as saved:
-                facts = PartFacts(**json.loads(saved.metadata()["part"]))
-            part = Part(self.folder, stem, facts)
-            return part if _sha256(part.video) == facts.sha256 else None
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        state, video, picture = _files(self.folder, stem)
+        facts = _facts(state)
+        if facts is None or not video.is_file() or _sha256(video) != facts.sha256:
             return None
+        part = Part(self.folder, stem, facts)
+        if not picture.is_file():
+            with _told(self.folder), _cleared(picture):
+                _picture(part.frames()[facts.length // 2]).save(_unfinished(picture), format="PNG")
+                _settle(picture)
+        return part
+
+    def has_video(self, window: str, candidate: int) -> bool:
+        """Whether there is a video of this name, whole or not."""
+        return (self.folder / f"{self.stem(window, candidate)}.mp4").is_file()
 
     def write(
         self,
@@ -155,35 +162,35 @@ class ProjectFolder:
     ) -> Part:
         """Write a part. frames: [N, H, W, 3], 0 to 1; kept: how many of its first and last frames stay without loss.
 
-        It counts once its state is there, which is written last and removed first.
+        It counts once its state is there. All three files are whole before the first of them gets its name, so what a kill
+        interrupts is finished by the next run.
         """
         stem = self.stem(window, candidate)
-        state, video, picture = (
-            _state(self.folder, stem),
-            self.folder / f"{stem}.mp4",
-            self.folder / f"{stem}.png",
-        )
-        with _told(self.folder), _cleared(state, video, picture):
-            state.unlink(missing_ok=True)
+        paths = state, video, picture = _files(self.folder, stem)
+        with _told(self.folder), _cleared(*paths):
             rate = Fraction(facts["fps"]).limit_denominator(1001)
             write_video(_unfinished(video), frames, rate, crf=crf, bframes=False)
-            _settle(video)
             _picture(frames[len(frames) // 2]).save(_unfinished(picture), format="PNG")
-            _settle(picture)
             height, width = frames.shape[1:3]
-            told = PartFacts(**facts, width=width, height=height, length=len(frames), sha256=_sha256(video))
-            saved = {
-                HEAD: frames[: kept[0]],
-                TAIL: frames[len(frames) - kept[1] :],
-            }
+            written = _sha256(_unfinished(video))
+            told = PartFacts(**facts, width=width, height=height, length=len(frames), sha256=written)
+            saved = {HEAD: frames[: kept[0]], TAIL: frames[len(frames) - kept[1] :]}
             save_file(
                 {name: value.to("cpu", torch.float16).contiguous() for name, value in saved.items()}
                 | {MEAN: colours.mean.contiguous(), COVARIANCE: colours.covariance.contiguous()},
                 _unfinished(state),
                 metadata={"part": json.dumps(asdict(told), sort_keys=True)},
             )
-            _settle(state)
+            self._finish(stem)
         return Part(self.folder, stem, told)
+
+    def _finish(self, stem: str) -> None:
+        """Give a part that is written whole its names."""
+        state, video, picture = _files(self.folder, stem)
+        state.unlink(missing_ok=True)
+        for path in (video, picture, state):
+            if _unfinished(path).is_file():
+                _settle(path)
 
     def record(self, content: Mapping[str, Any]) -> None:
         """Write project.json."""
@@ -200,6 +207,13 @@ class ProjectFolder:
         return self.target
 
     def _sweep(self) -> None:
+        """Finish what an earlier run had written whole, and remove what it had not."""
+        for state in self.folder.glob(f"*.safetensors{UNFINISHED}"):
+            stem = state.name.removesuffix(f".safetensors{UNFINISHED}")
+            video, facts = self.folder / f"{stem}.mp4", _facts(state)
+            written = _unfinished(video) if _unfinished(video).is_file() else video
+            if facts is not None and written.is_file() and _sha256(written) == facts.sha256:
+                self._finish(stem)
         for path in self.folder.iterdir():
             if path.name.endswith(UNFINISHED) or path.name.startswith(".tmp"):  # the latter safetensors' own
                 path.unlink(missing_ok=True)
@@ -208,8 +222,22 @@ class ProjectFolder:
 UNFINISHED = ".unfinished"
 
 
+def _files(folder: Path, stem: str) -> tuple[Path, Path, Path]:
+    """State, video and picture of a part."""
+    return _state(folder, stem), folder / f"{stem}.mp4", folder / f"{stem}.png"
+
+
 def _state(folder: Path, stem: str) -> Path:
     return folder / f"{stem}.safetensors"
+
+
+def _facts(state: Path) -> PartFacts | None:
+    """What a state says of its part; None where it is missing or not one of this version."""
+    try:
+        with safe_open(state, framework="pt") as saved:
+            return PartFacts(**json.loads(saved.metadata()["part"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _unfinished(path: Path) -> Path:

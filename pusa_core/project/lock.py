@@ -19,7 +19,13 @@ def held(folder: Path) -> Iterator[None]:
 
     The system frees the lock when the process ends, however it ends, so a file that is left behind blocks nothing.
     """
-    with (folder / LOCK).open("a+b") as file:
+    try:
+        file = (folder / LOCK).open("a+b")
+    except OSError as error:
+        raise PusaError(
+            f"The project's folder {folder.name} cannot be written ({error}). Check that it may be changed, or use another name."
+        ) from error
+    with file:
         if not _take(file):
             raise PusaError(
                 f"Another run is working on the project {folder.name}. Wait until it is finished or cancel it, or give this one "

@@ -28,33 +28,37 @@ def changes(frames: Tensor) -> list[float]:
     return [float((later.float() - earlier.float()).abs().mean()) for earlier, later in pairwise(frames)]
 
 
-def ordinary_change(steps: list[float], fresh: int, base: Base = WAN) -> float:
-    """The usual change into a new latent frame among a window's own frames, where seams lie as well.
-
-    steps: see changes; fresh: first frame that the window made itself.
-    """
-    own = [steps[i] for i in range(0, len(steps), base.temporal_stride) if i > fresh] or steps
-    return max(statistics.median(own), LEAST_ORDINARY)
-
-
 def left_seam(frames: Tensor, given: int, base: Base = WAN) -> float:
-    """The largest change across a window's start and its cross-fade, in ordinary changes.
+    """The largest change across a window's start and its cross-fade, over what is usual at that distance elsewhere in it.
 
     frames: [N, H, W, 3] as shown, beginning with `given` frames of the window before.
     """
     steps = changes(frames)
-    return max(steps[max(0, given - 1 - base.temporal_stride) : given]) / ordinary_change(steps, given, base)
+    return _largest(steps, given, base) / _usual(steps, given, base)
 
 
 def right_seam(frames: Tensor, head: Tensor, fresh: int, base: Base = WAN) -> float:
-    """The change from a window's last own frame to the window after it, in ordinary changes.
+    """The largest change from a window's last own frames to the window after it, over what is usual elsewhere in it.
 
     frames: [N, H, W, 3], the last M of which the window after shows instead; head: [M, H, W, 3], what it shows there; fresh: first
     frame that the window made itself.
     """
     own = frames[: len(frames) - len(head)]
+    steps = changes(own)
     across = float((head[0].float() - own[-1].float()).abs().mean())
-    return across / ordinary_change(changes(own), fresh, base)
+    return _largest([*steps, across], len(steps) + 1, base) / _usual(steps, fresh, base)
+
+
+def _largest(steps: list[float], frame: int, base: Base) -> float:
+    """The largest of the changes of one latent frame's length up to a frame."""
+    return max(steps[max(0, frame - 1 - base.temporal_stride) : frame])
+
+
+def _usual(steps: list[float], fresh: int, base: Base) -> float:
+    """The same at every place among the frames that the window made itself, the middle of these."""
+    places = range(fresh + 1 + base.temporal_stride, len(steps) + 1, base.temporal_stride)
+    found = [_largest(steps, place, base) for place in places] or steps
+    return max(statistics.median(found), LEAST_ORDINARY)
 
 
 def window_statistics(frames: Tensor, base: Base = WAN) -> ColourStatistics:

@@ -108,6 +108,7 @@ RATES = {
     "a WEBM": (node("SaveWEBM", images=["s", 0], fps=24.0), (24.0,)),
     "Video Combine": (node("VHS_VideoCombine", images=["s", 0], frame_rate=24, format="video/h264-mp4"), (24.0,)),
     "Long Video": (node("PusaLongVideo", model=["s", 0], fps=24.0), (24.0,)),
+    "Pusa Director": (node("PusaDirector", model=["s", 0], fps=24.0), (24.0,)),
     "an unknown rate": (node("CreateVideo", images=["s", 0], fps=0), ()),
     "an animated picture": (node("SaveAnimatedWEBP", images=["s", 0], fps=6.0), ()),
     "an animated PNG": (node("SaveAnimatedPNG", images=["s", 0], fps=6.0), ()),

@@ -1,4 +1,5 @@
 import errno
+import gc
 import json
 import os
 import shutil
@@ -134,6 +135,52 @@ def test_a_damaged_part_is_made_again(tmp_path):
     (folder / "w1.0.mp4").write_bytes(b"damaged")
     assert remade(folder, text({}, {})) == ["w1"]
     assert files(folder) == before
+
+
+def test_a_locked_window_whose_files_do_not_fit_is_left_alone(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}), FlatStudio())
+    (folder / "w2.0.safetensors").unlink()
+    video = (folder / "w2.0.mp4").read_bytes()
+    with pytest.raises(PusaError, match=r"w2\.0\.mp4 and w2\.0\.safetensors do not belong together"):
+        run(folder, text({}, {"lock": True}), FlatStudio())
+    assert (folder / "w2.0.mp4").read_bytes() == video
+
+
+@pytest.mark.parametrize("named", [0, 1, 2, 3])
+def test_a_part_that_was_whole_before_a_kill_is_finished_by_the_next_run(tmp_path, monkeypatch, named):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}), FlatStudio())
+    before = files(folder)
+    for path in folder.glob("w2*"):
+        path.unlink()
+    settled = []
+
+    def stop(path):
+        if path.name.startswith("w2"):
+            settled.append(path)
+            if len(settled) > named:
+                os._exit(9)
+        original(path)
+
+    original = on_disk._settle
+    monkeypatch.setattr(on_disk, "_settle", stop)
+    child = os.fork()
+    if child == 0:
+        run(folder, text({}, {}), FlatStudio())
+        os._exit(0)
+    os.waitpid(child, 0)
+    monkeypatch.undo()
+    assert remade(folder, text({}, {})) == []
+    assert files(folder) == before
+
+
+def test_a_picture_that_is_gone_comes_back_without_the_model(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text({}, {"lock": True}), FlatStudio())
+    (folder / "w2.0.png").unlink()
+    assert remade(folder, text({}, {"lock": True})) == []
+    assert (folder / "w2.0.png").is_file()
 
 
 def test_a_bridge_is_given_both_sides_and_leaves_them_as_they_are(tmp_path):
@@ -321,3 +368,18 @@ def test_kill_9_at_ten_random_moments_leaves_the_same_files(tmp_path, pack_root)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[:2] == ["10", "kills,"]
     assert files(tmp_path / "killed" / "film") == files(tmp_path / "straight" / "film")
+
+
+def test_memory_holds_one_window_however_many_there_are(tmp_path):
+    class Watched(FlatStudio):
+        held: tuple[int, ...] = ()
+
+        def sample(self, *given):
+            alive = [one for one in gc.get_objects() if type(one) is torch.Tensor]
+            self.held = (*self.held, sum(one.numel() * one.element_size() for one in alive))
+            return super().sample(*given)
+
+    studio = Watched(size=64)
+    run(tmp_path / "film", text(*[{} for _ in range(32)]), studio)
+    assert len(studio.held) == 32
+    assert max(studio.held) < 1.5 * studio.held[1]

@@ -16,7 +16,7 @@ def written(tmp_path_factory):
 
 
 def test_every_demo_workflow_belongs_to_exactly_one_task():
-    savers = ("SaveVideo", "PusaFolderSave", "PusaLongVideo")
+    savers = ("SaveVideo", "PusaFolderSave", "PusaLongVideo", "PusaDirector")
     files = {
         file.stem.removeprefix(run_demo.PREFIX)
         for file in run_demo.GRAPHS.glob("*.json")

@@ -246,6 +246,7 @@ def test_a_cancelled_project_goes_on_to_the_same_files(
         ),
         (text({}, keys=[{"at": 3, "picture": "../gone.png"}]), {}, "lies outside ComfyUI's input folder"),
         (text({}), {"name": "../elsewhere"}, "lies outside ComfyUI's output folder"),
+        (text({}), {"name": "films/w1.0"}, "called as a part of a window is"),
         (text({}), {"name": ""}, "write a folder of its own"),
         (text({}), {"width": 40}, "40 x 32; Wan needs multiples of 16"),
         (text({}), {"clip": None}, "No CLIP came in"),
@@ -269,3 +270,16 @@ def test_the_server_refuses_a_project_that_is_none(pack):
         check('{"version": 7}')
         == "project has version 7; this ComfyUI-Pusa reads version 1. Update ComfyUI-Pusa."
     )
+
+
+def test_the_workflow_is_stored_in_the_file_and_not_in_its_parts(direct, film, monkeypatch):
+    import comfyui_pusa.nodes.director as node
+
+    monkeypatch.setattr(
+        node, "video_metadata", lambda hidden: {"prompt": {"1": {"class_type": "PusaDirector"}}}
+    )
+    direct(text({}, {}))
+    with av.open(str(film / "first.mp4")) as container:
+        assert json.loads(container.metadata["prompt"])["1"]["class_type"] == "PusaDirector"
+    with av.open(str(film / "w1.0.mp4")) as container:
+        assert "prompt" not in container.metadata

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,9 @@ def demo_inputs(server) -> None:
             Image.new("RGB", (64, 64), (200, 40 * number, 90)).save(target)
         else:
             write_video(target, steady(48), width=64, height=64)
+    with wave.open(str(server.input_folder / demo_zoo.DEMO_SOUND), "wb") as music:
+        music.setparams((1, 2, 8000, 0, "NONE", ""))
+        music.writeframes(bytes(8000))
     write_folder(server.input_folder / demo_zoo.DEMO_FOLDER)
 
 
