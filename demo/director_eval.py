@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..nodes.director import PusaDirector
-from ..pusa_core.project.seams import left_seam
+from ..pusa_core.project.seams import seam_jump
 from ..pusa_core.project.text import ANCHOR, BEFORE, FIRST, OFF
 from .data import FRAMES_PER_SECOND, HELD_OUT_SEED, SIZE, Scene, scenes
 from .long_video_eval import OPPOSITE, PAGE, TintingVAE, frames_of, palette_drift
@@ -105,7 +105,7 @@ def bridge_section(zoo: Zoo, held_out: Sequence[Scene]) -> str:
             film = Film(zoo, scene, Path(folder))
             windows = [{"prompt": scene.caption}] * 3
             true = zoo.vae.decode(zoo.vae.encode(clip_of(scene, BRIDGED)))[0][NEW : NEW + WINDOW]
-            found["true clip through the VAE"].append(left_seam(true, OVERLAP))
+            found["true clip through the VAE"].append(seam_jump(true, OVERLAP))
             film.make(windows, keys=keys)
             found["first take, left"].append(film.record[1]["candidates"][0]["left_seam"])
             windows[1] = {**windows[1], "bridge": True, "retake": 1}

@@ -129,16 +129,17 @@ def make_project(request: DirectorRequest, metadata: dict[str, Any], hidden: Any
     project = read_project(request.project)
     plan = request.plan(project)
     check_files(project)
-    folder = ProjectFolder(request.folder())
-    node, draft = graph_around(hidden)[1], None
+    folder, made = ProjectFolder(request.folder()), request
     if request.quality == DRAFT:
-        request, folder = request.of_draft(), folder.of_draft()
-    else:
-        sources = ComfySources(request.of_draft())
+        folder, made = folder.of_draft(), request.of_draft()
+    studio = ComfyStudio(made, plan, folder, graph_around(hidden)[1])
+    draft = None
+    if request.quality != DRAFT:
+        sources = ComfySources(request.of_draft(), studio.models, studio.files)
         draft = Draft(folder.of_draft(), sources, request.draft_multiplier)
     audio = sound_under(project.sound, plan)
     with folder.taken():
-        run = ProjectRun(plan, folder, ComfyStudio(request, plan, folder, node), draft)
+        run = ProjectRun(plan, folder, studio, draft)
         run.make(json.loads(request.project))
         path = run.join(audio, metadata)
     subfolder = path.parent.relative_to(output_folder().resolve()).as_posix()

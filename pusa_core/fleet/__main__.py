@@ -36,8 +36,8 @@ def run_fleet(options: argparse.Namespace, comfyui_arguments: tuple[str, ...]) -
     """Reads the graph and the items, and runs what is missing."""
     if options.project:
         raise PusaError(
-            "A fleet cannot take the windows of a long-video project yet: this version has no format for such projects. "
-            "Give --csv with a row for each candidate (name and seed), and the graph of one window."
+            "A fleet does not take one long-video project apart: each window begins with the frames of the one before. "
+            "Give --csv with a row for each whole project (its text or its seed), and the graph with Pusa Director."
         )
     graph = read_graph(options.graph)
     items = folder_items(options.folder) if options.folder else csv_items(options.csv)
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="a row an item: name, and columns named after inputs ('node title or id.input')",
     )
-    items.add_argument("--project", type=Path, help="a long-video project (not in this version)")
+    items.add_argument("--project", type=Path, help="a long-video project (a fleet does not take one apart)")
     command.add_argument(
         "--output",
         type=Path,

@@ -15,7 +15,7 @@ from ..conditions import FrameCondition, place
 from ..encoding import IN_SEQUENCE, Encode, encode_frames, encode_keyframe, lead_in_before
 from ..long_video import cross_fade, given_multipliers
 from .plan import Plan, PlannedWindow
-from .seams import left_seam, match_sides, right_seam, window_statistics
+from .seams import lead_into, match_sides, seam_jump, window_statistics
 from .text import OFF, ClipUse
 
 
@@ -59,7 +59,7 @@ class MadeWindow:
     """A finished window."""
 
     frames: Tensor  # [length, H, W, 3], 0 to 1, as shown
-    left_seam: float | None  # jump in ordinary changes, see seams.left_seam; None where nothing is before
+    left_seam: float | None  # see seams.seam_jump; None where nothing is before
     right_seam: float | None  # None where it was not made to lead into the window after
 
 
@@ -81,13 +81,17 @@ def make_window(
     if hidden is not None:
         latent = torch.cat((hidden.to(latent), latent[:, :, 1:]), dim=2)
     frames = _coloured(studio.decode(latent), plan, around)
-    if around.given is not None:
-        frames = torch.cat((cross_fade(around.given, frames, base), frames[len(around.given) :]))
-    fresh = 0 if around.given is None else len(around.given)
+    given, head = around.given, around.head
+    shown = frames
+    if given is not None:
+        frames = shown = torch.cat((cross_fade(given, frames, base), frames[len(given) :]))
+    if head is not None:
+        frames = lead_into(frames, head, base)
+        shown = torch.cat((frames[: len(frames) - len(head)], head.to(frames)))
     return MadeWindow(
         frames,
-        None if around.given is None else left_seam(frames, fresh, base),
-        None if around.head is None else right_seam(frames, around.head, fresh, base),
+        None if given is None else seam_jump(shown, len(given), base),
+        None if head is None else seam_jump(shown, len(shown) - len(head), base),
     )
 
 

@@ -28,37 +28,33 @@ def changes(frames: Tensor) -> list[float]:
     return [float((later.float() - earlier.float()).abs().mean()) for earlier, later in pairwise(frames)]
 
 
-def left_seam(frames: Tensor, given: int, base: Base = WAN) -> float:
-    """The largest change across a window's start and its cross-fade, over what is usual at that distance elsewhere in it.
+def seam_jump(frames: Tensor, seam: int, base: Base = WAN) -> float:
+    """The largest change in the steps of one latent frame up to a seam, over what is usual elsewhere.
 
-    frames: [N, H, W, 3] as shown, beginning with `given` frames of the window before.
+    frames: [N, H, W, 3] as shown on both sides; seam: the first frame after it. 1 is a seam that nobody can find.
     """
-    steps = changes(frames)
-    return _largest(steps, given, base) / _usual(steps, given, base)
+    steps, stride = changes(frames), base.temporal_stride
+    places = range(stride + 1, len(frames), stride)
+    usual = [_largest(steps, place, stride) for place in places if abs(place - seam) > stride] or steps
+    return _largest(steps, seam, stride) / max(statistics.median(usual), LEAST_ORDINARY)
 
 
-def right_seam(frames: Tensor, head: Tensor, fresh: int, base: Base = WAN) -> float:
-    """The largest change from a window's last own frames to the window after it, over what is usual elsewhere in it.
+def _largest(steps: list[float], frame: int, stride: int) -> float:
+    return max(steps[max(0, frame - 1 - stride) : frame])
 
-    frames: [N, H, W, 3], the last M of which the window after shows instead; head: [M, H, W, 3], what it shows there; fresh: first
-    frame that the window made itself.
+
+def lead_into(frames: Tensor, head: Tensor, base: Base = WAN) -> Tensor:
+    """A window whose last own frames turn towards the window after it, as its shared frames do at its start (cross_fade).
+
+    frames: [N, H, W, 3], the last M of which the window after shows in its own version, head: [M, H, W, 3]. What differs
+    between the two versions of the first shared frame is added to the frames before it, the more the nearer.
     """
-    own = frames[: len(frames) - len(head)]
-    steps = changes(own)
-    across = float((head[0].float() - own[-1].float()).abs().mean())
-    return _largest([*steps, across], len(steps) + 1, base) / _usual(steps, fresh, base)
-
-
-def _largest(steps: list[float], frame: int, base: Base) -> float:
-    """The largest of the changes of one latent frame's length up to a frame."""
-    return max(steps[max(0, frame - 1 - base.temporal_stride) : frame])
-
-
-def _usual(steps: list[float], fresh: int, base: Base) -> float:
-    """The same at every place among the frames that the window made itself, the middle of these."""
-    places = range(fresh + 1 + base.temporal_stride, len(steps) + 1, base.temporal_stride)
-    found = [_largest(steps, place, base) for place in places] or steps
-    return max(statistics.median(found), LEAST_ORDINARY)
+    first = len(frames) - len(head)
+    faded = min(base.temporal_stride, first - 1)
+    weights = torch.arange(1, faded + 1, device=frames.device) / (faded + 1)
+    change = (head[0].to(frames) - frames[first]) * weights[:, None, None, None].to(frames)
+    turned = (frames[first - faded : first] + change).clamp(0, 1)
+    return torch.cat((frames[: first - faded], turned, frames[first:]))
 
 
 def window_statistics(frames: Tensor, base: Base = WAN) -> ColourStatistics:

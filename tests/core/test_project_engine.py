@@ -16,6 +16,7 @@ from pusa_core.errors import PusaError
 from pusa_core.project import folder as on_disk
 from pusa_core.project.engine import Draft
 from pusa_core.project.folder import ProjectFolder
+from pusa_core.project.seams import lead_into, seam_jump
 from support.flat_studio import FlatStudio, run
 
 
@@ -214,6 +215,20 @@ def test_both_sides_of_a_bridge_have_the_colours_of_their_neighbours(tmp_path):
         ]
     assert min(gaps["off"]) > 0.05
     assert max(gaps["before"]) < 0.03
+
+
+def test_a_seam_is_measured_against_what_is_usual_on_both_sides():
+    frames = (torch.arange(33.0) * 0.01)[:, None, None, None].expand(-1, 4, 4, 3).clone()
+    assert seam_jump(frames, 13) == pytest.approx(1.0, abs=0.01)
+    frames[13:] += 0.03
+    assert seam_jump(frames, 13) == pytest.approx(4.0, abs=0.01)
+    assert seam_jump(frames, 28) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_window_turns_towards_the_one_it_leads_to():
+    frames, head = torch.full((17, 4, 4, 3), 0.2), torch.full((5, 4, 4, 3), 0.7)
+    levels = lead_into(frames, head).mean(dim=(1, 2, 3)).tolist()
+    assert levels == pytest.approx([0.2] * 8 + [0.3, 0.4, 0.5, 0.6] + [0.2] * 5)
 
 
 def test_windows_around_a_bridge_can_be_made_in_one_go(tmp_path):

@@ -173,7 +173,7 @@ def test_a_missing_ray_is_a_sentence(tiny_graph, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--project", "p"], "has no format for such projects"),
+        (["--project", "p"], "does not take one long-video project apart"),
         (["--folder", "nowhere"], "There is no folder nowhere"),
         (["--csv", "nowhere.csv"], "There is no file nowhere.csv"),
     ],
