@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from support import layouts, tiny_ltxv, tiny_mochi, tiny_wan
+from support import tiny_ltxv, tiny_mochi, tiny_wan
 
 
 def wan():
@@ -121,7 +121,7 @@ def vae_of(module: torch.nn.Module, half: str = "", metadata: dict[str, str] | N
         key: 1 + 0.1 * torch.randn(shape, generator=generator)
         if key.endswith("gamma") or (len(shape) == 1 and key.endswith("weight"))
         else torch.randn(shape, generator=generator) / math.prod(shape[1:]) ** 0.5
-        for key, shape in layouts.shapes(module).items()
+        for key, shape in tiny_mochi.shapes_of(module).items()
         if key.startswith(half)
     }
     return comfy.sd.VAE(sd=weights, metadata=metadata)

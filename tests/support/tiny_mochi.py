@@ -7,8 +7,6 @@ draws here must never change. ComfyUI's block insists on 12,288 hidden units, he
 import torch
 from torch import Tensor
 
-from support import layouts
-
 CHANNELS, TOKENS = 12, 256
 CONFIG = {
     "image_model": "mochi_preview",
@@ -48,7 +46,7 @@ def model(seed: int = 1):
     base_model = config.get_model({})
     dit = base_model.diffusion_model
     generator = torch.Generator().manual_seed(seed)
-    shapes = layouts.shapes(dit)
+    shapes = shapes_of(dit)
     weights = {
         name: torch.randn(shapes[name], generator=generator) * (0.04 if len(shapes[name]) > 1 else 0.1)
         + (1.0 if "norm" in name else 0.0)
@@ -59,6 +57,17 @@ def model(seed: int = 1):
     made = patcher(base_model, load_device=device, offload_device=device)
     dit.load_state_dict(weights)
     return made
+
+
+def shapes_of(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight by its name; with dynamic VRAM a linear layer has none before a file gives it one."""
+    found = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    for name, layer in module.named_modules():
+        if isinstance(layer, torch.nn.Linear) and layer.weight is None:
+            found[f"{name}.weight"] = (layer.out_features, layer.in_features)
+            if layer.comfy_need_lazy_init_bias:
+                found[f"{name}.bias"] = (layer.out_features,)
+    return found
 
 
 def prompt(seed: int, tokens: int) -> list:
