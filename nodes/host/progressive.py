@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -55,7 +55,7 @@ class ProgressiveResolution(Feature):
     small_multipliers: Tensor | None = (
         None  # [F] that came with `small`, None where it was made from the latent
     )
-    own_content: bool = field(default=False)  # whether `small` came from the user, with what else is in it
+    own_content: bool = False  # whether `small` came from the user, with what else is in it
 
     name = "Pusa Progressive"
     key = "pusa_progressive"
@@ -139,7 +139,7 @@ class DividedRun:
             core = guider.model_patcher.model
             kept = core.process_latent_in(latent_image) if bool(latent_image.any()) else latent_image
             masked = MaskReference(kept, noise).used_by(sampler, first=False)
-        last = LastEstimate(guider, callback, len(sigmas) - 1, size)
+        last = LastEstimate(guider, callback, size)
         shown = count_from(last, 0, len(sigmas) - 1)
         noise_of_small = shrunk_noise(noise, *small.shape[-2:])
         alike = guider_alike(guider)
@@ -190,9 +190,9 @@ class DividedRun:
 class LastEstimate:
     """A sampler's callback that keeps the last clean estimate, and shows each one enlarged."""
 
-    def __init__(self, guider: Any, callback: Callable[..., None] | None, steps: int, size: tuple[int, int]):
+    def __init__(self, guider: Any, callback: Callable[..., None] | None, size: tuple[int, int]):
         self.process_out = guider.model_patcher.model.process_latent_out
-        self.callback, self.steps, self.size = callback, steps, size
+        self.callback, self.size = callback, size
         self.last: Tensor | None = None
 
     def __call__(self, step: int, x0: Tensor, x: Tensor, total_steps: int) -> None:

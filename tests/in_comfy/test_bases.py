@@ -201,6 +201,26 @@ def test_keyframes_and_loops_are_placed_and_sampled(base, pack, models, vaes):
 
 
 @every_base
+def test_first_steps_run_small_with_frames_from_any_injector(base, pack, models, vaes):
+    vae, images = vaes(base), pictures(base, 3)
+    clip = pictures(base, base.video_length(3))
+    shared = {"context_frames": base.video_length(2), "noise_multipliers": "0"}
+    latents = [
+        pack["PusaConditionFrames"].execute(vae, empty(base), images[:1], "0", "0")[0],
+        pack["PusaKeyframes"].execute(vae, empty(base), images[:2], noise_multipliers="0")[0],
+        pack["PusaLoopConditions"].execute(vae, empty(base), images[:1], noise_multipliers="0")[0],
+        pack["PusaConditionVideo"].execute(vae, empty(base), clip, **shared)[0],
+        pack["PusaTransition"].execute(vae, empty(base, 5), clip, clip.flip(0), **shared)[0],
+    ]
+    model = pack["PusaProgressive"].execute(models(base), "1/2", 0.5)[0]
+    for latent in latents:
+        samples, given = sampled(pack, base, model, latent, steps=3), latent["noise_multipliers"] == 0
+        assert torch.equal(samples[:, :, given], latent["samples"][:, :, given])
+        assert bool(torch.isfinite(samples).all())
+        assert not torch.equal(samples, sampled(pack, base, models(base), latent, steps=3))
+
+
+@every_base
 def test_a_long_video_is_made_of_whole_windows(base, pack, models, vaes, tmp_path, monkeypatch):
     import folder_paths
 
