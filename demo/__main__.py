@@ -1,4 +1,4 @@
-"""`python demo train [STAGE ...]`, `python demo evaluate` and `python demo lift`: run the zoo's programs under the pack's package name.
+"""`python demo train [STAGE ...]`, `python demo evaluate`, `python demo lift` and `python demo progressive`: run the zoo's programs under the pack's package name.
 
 The checkout is a ComfyUI custom node, not an installed package, so it is given the same bare package name that the
 tests use; its root stays off sys.path, where `nodes` would hide ComfyUI's own.
@@ -9,7 +9,7 @@ import sys
 import types
 from pathlib import Path
 
-PROGRAMS = {"train": "train", "evaluate": "evaluate", "lift": "lift"}
+PROGRAMS = {"train": "train", "evaluate": "evaluate", "lift": "lift", "progressive": "progressive_eval"}
 
 
 def main() -> None:

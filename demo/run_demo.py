@@ -67,9 +67,9 @@ CHOSEN = (
     "text-to-video (Wan2.1)",
     "image-to-video (Wan2.1)",
     "image-to-video (Wan2.2)",
-    "image-to-video (Wan2.2 + LightX2V)",
-    "start-end frames (Wan2.2)",
-    "video extension (Wan2.2)",
+    "image-to-video step by step (Wan2.2)",
+    "start-end frames step by step (Wan2.2)",
+    "video extension step by step (Wan2.2)",
     "transition between clips (Wan2.2)",
 )
 

@@ -31,6 +31,7 @@ CPU_PARTS = (
     "expert_switch",
     "expert_memory",
     "frozen_cache",
+    "progressive",
     "frozen_zoo",
 )
 GPU_PARTS = (
@@ -42,6 +43,7 @@ GPU_PARTS = (
     "profile",
     "merged_loras",
     "frozen_cache",
+    "progressive",
 )
 
 

@@ -655,6 +655,55 @@ def part_frozen_cache(profile: Profile) -> Rows:
     return rows
 
 
+def part_progressive(profile: Profile) -> Rows:
+    """Pusa Progressive: time of 4 and 30 steps with those above the boundary at half of the sides, beside their operations."""
+    from bench_timing import median_seconds, ratio, row
+
+    from comfyui_pusa.nodes.progressive import PusaProgressive
+    from comfyui_pusa.nodes.sampling import PusaSampler
+    from comfyui_pusa.pusa_core.operations import (
+        WAN_22_A14B,
+        Architecture,
+        Run,
+        forward_operations,
+        run_operations,
+    )
+    from comfyui_pusa.pusa_core.progressive import UNTIL, small_steps
+    from comfyui_pusa.pusa_core.schedule import flow_sigmas
+    from support.comfy_runs import prompt
+
+    model = build_model(profile)
+    text = prompt(1), prompt(2)
+    latent = video(profile, [0.0] + [1.0] * (FRAMES - 1))
+    samples = latent["samples"]
+    small = {**latent, "samples": samples[..., ::2, ::2].contiguous()}
+    divided = PusaProgressive.execute(model, "1/2", UNTIL, small)[0]
+    here = Architecture("bench", profile.width, profile.hidden, profile.layers)
+    rows = []
+    for steps in (4, 30):
+        variants = {
+            name: lambda used=used, steps=steps: PusaSampler.execute(
+                used, *text, latent, 7, steps=steps, cfg=1.0
+            )
+            for name, used in (("full", model), ("progressive", divided))
+        }
+        seconds = median_seconds(variants, 2, device_of(profile))
+        few = small_steps(flow_sigmas(steps), UNTIL)
+        whole, part = (
+            forward_operations(here, FRAMES, tokens) for tokens in (profile.tokens, profile.tokens // 4)
+        )
+        shares = [(few * part + (steps - few) * whole) / (steps * whole)]
+        for size in ((832, 480), (1280, 720)):
+            runs = [Run(WAN_22_A14B, *size, steps=steps, cfg=1.0, small=share) for share in (0.5, 1.0)]
+            shares.append(run_operations(runs[0]) / run_operations(runs[1]))
+        note = "{:.3f} of the operations of this model, {:.3f} and {:.3f} at 14B, 480p and 720p".format(
+            *shares
+        )
+        name = f"progressive, {few} of {steps} steps at half size"
+        rows.append(row(name, "full size", ratio(seconds, "progressive", "full"), note=note))
+    return rows
+
+
 def part_frozen_zoo(profile: Profile) -> Rows:
     """Pusa Frozen Frame Cache on the demo's trained model: error of the free frames, beside that of taking fewer steps.
 

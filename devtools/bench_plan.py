@@ -24,7 +24,7 @@ from pusa_core.operations import (
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "PLAN.md"
-MEASURED = ROOT / "benchmarks" / "results" / "cpu.json"
+MEASURED = tuple(ROOT / "benchmarks" / "results" / name for name in ("cpu.json", "cpu-progressive.json"))
 SIZES = {"480p": (832, 480), "720p": (1280, 720)}
 GIB = 2**30
 FLOOR_RATE = 1e14  # operations a second of the floor column
@@ -49,9 +49,14 @@ KINDS = (("30 steps, cfg 3", PLAIN), ("LightX2V, 4 steps, cfg 1", DISTILLED))
 
 def write_plan() -> str:
     """Writes docs/PLAN.md and returns what it wrote."""
-    text = "\n".join(page(json.loads(MEASURED.read_text("utf-8"))["rows"])) + "\n"
+    text = "\n".join(page(measured_rows())) + "\n"
     PAGE.write_text(text, encoding="utf-8")
     return text
+
+
+def measured_rows() -> list[dict]:
+    """Rows of the benchmark runs on the CPU that lie in benchmarks/results."""
+    return [row for file in MEASURED if file.exists() for row in json.loads(file.read_text("utf-8"))["rows"]]
 
 
 def page(measured: Sequence[dict]) -> Iterator[str]:
@@ -157,16 +162,21 @@ def measured_table(rows: Sequence[dict]) -> Iterator[str]:
     values = {row["what"]: row["value"] for row in rows}
     yield from ("", "## Beside what was measured", "")
     yield (
-        "Time on the CPU (benchmarks/results/cpu.json, small model) and operations of the frozen-frame cache, refresh every 4 steps. "
-        "Progressive resolution has no line here: its time is measured with its node."
+        "Time on the CPU (benchmarks/results, small model) and operations of the frozen-frame cache, refresh every 4 steps, and of Pusa "
+        "Progressive, half size down to 0.875. The small model spends less on attention than 14B does, so it spares less."
     )
     yield ""
-    yield "| given, of 21 | time, measured | operations, 14B at 480p | operations, 14B at 720p |"
+    yield "| what | time, measured | operations, 14B at 480p | operations, 14B at 720p |"
     yield "|---|---|---|---|"
     for frozen in (1, 4, 11):
         found = values.get(f"frozen-frame cache, {frozen} of 21 frames given, refresh every 4")
         shares = [share_of_operations(21, frozen, tokens, 5120, 13824, 4) for tokens in (1560, 3600)]
-        yield f"| {frozen} | {'not measured' if found is None else f'{found:.3f}'} | {shares[0]:.3f} | {shares[1]:.3f} |"
+        yield f"| cache, {frozen} of 21 given | {'not measured' if found is None else f'{found:.3f}'} | {shares[0]:.3f} | {shares[1]:.3f} |"
+    for settings in (DISTILLED, PLAIN | {"cfg": 1.0}):
+        steps = settings["steps"]
+        found = values.get(f"progressive, {count(settings | HALF)} of {steps} steps at half size")
+        shares = [share(settings | HALF, settings, size) for size in SIZES]
+        yield f"| progressive, {steps} steps | {'not measured' if found is None else f'{found:.3f}'} | {shares[0]:.3f} | {shares[1]:.3f} |"
 
 
 def share(settings: dict, of: dict, size: str = "480p") -> float:

@@ -18,10 +18,14 @@ REROUTES = {
         ('elif hasattr(s, "_v") and s.weight.device != device:', 'elif hasattr(s, "_v"):'),
     ),
 }
-# What main.py does where comfy-aimdo works, for whoever imports ComfyUI.
+# What main.py does where comfy-aimdo works, for whoever imports ComfyUI. The stand-in is a module that can be found by its
+# name, since torch.compile looks up what its functions read.
 SWITCHED_ON = """
-import runpy
-runpy.run_path({double!r})
+import importlib.util
+import sys
+_spec = importlib.util.spec_from_file_location("dynamic_vram_double", {double!r})
+sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(sys.modules[_spec.name])
 import comfy.memory_management
 comfy.memory_management.aimdo_enabled = True
 CoreModelPatcher = ModelPatcherDynamic

@@ -1,17 +1,20 @@
 // Draws a whole graph after a real run on the demo's models: docs/screenshots/image-to-video.png, and its video as a GIF.
+// With PUSA_FRONTEND, a frontend that has App Mode, it draws the form instead: docs/screenshots/form.png.
 // node devtools/screenshot.js
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PATIENCE, load, openComfy, settle, startBrowser, startServer } from "../tests/browser/comfy_page.js";
+import { PATIENCE, RUN, load, openComfy, settle, startBrowser, startServer } from "../tests/browser/comfy_page.js";
 import { python } from "../tests/js/python.js";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
-const NAME = "image-to-video (Wan2.1)";
+const NAME = "image-to-video (Wan2.2)";
 const PICTURE = "docs/screenshots/image-to-video.png";
+const FORM = "docs/screenshots/form.png";
+const FORM_SIZE = { width: 1120, height: 700 };
 const GIF = "docs/screenshots/image-to-video.gif";
-const SCALE = 0.62; // of the canvas; below 0.6 it leaves out the text
+const SCALE = 0.7; // of the canvas; below 0.6 it leaves out the text
 const MARGIN = 16; // pixels around the graph
 const MENUS = 190; // pixels that ComfyUI's bars take at the top and the left; they are cut off
 const SECOND = 1; // of the video that is shown
@@ -32,10 +35,39 @@ try {
   await page.evaluate(() => {
     HTMLMediaElement.prototype.play = async () => {};
   });
-  await page.locator("[data-testid=queue-button] button, .queue-button-group button").first().click();
-  await page.evaluate(
+  const done = page.evaluate(
     () => new Promise((done) => window.app.api.addEventListener("execution_success", () => setTimeout(done, 4000), { once: true })),
   );
+  await page.locator(RUN).locator("visible=true").first().click();
+  await done;
+  if (server.frontend) await form(page);
+  else await graph(page);
+} finally {
+  await stop();
+  await server.stop();
+}
+
+/**
+ * The form with its result.
+ * @param {import("playwright-core").Page} page
+ */
+async function form(page) {
+  await page.setViewportSize(FORM_SIZE);
+  await page.evaluate((second) => {
+    for (const video of document.querySelectorAll("video")) {
+      video.pause();
+      video.currentTime = second;
+    }
+  }, SECOND);
+  await settle(page);
+  await page.screenshot({ path: join(ROOT, FORM), timeout: PATIENCE });
+}
+
+/**
+ * The whole graph, and its video.
+ * @param {import("playwright-core").Page} page
+ */
+async function graph(page) {
   const [width, height] = await page.evaluate(
     ({ corner, scale, second }) => {
       for (const video of document.querySelectorAll("video")) {
@@ -61,7 +93,4 @@ try {
   const folder = join(server.base, "output");
   const video = readdirSync(folder, { recursive: true }).map(String).find((name) => name.endsWith(".mp4"));
   execFileSync(python, ["-c", TO_GIF, join(folder, String(video)), join(ROOT, GIF)], { cwd: ROOT });
-} finally {
-  await stop();
-  await server.stop();
 }

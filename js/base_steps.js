@@ -1,6 +1,6 @@
 // Numbers of video frames step by the base's stride: 13, 19, 25 on Mochi, 13, 17, 21 on Wan.
 import { app } from "/scripts/app.js";
-import { WAN, baseOfFiles } from "./bases.js";
+import { WAN, baseOfFiles, baseOfGraph } from "./bases.js";
 import { chain } from "./chain.js";
 import { LONG_VIDEO } from "./generated_facts.js";
 import { isInjector, readLatent } from "./run_reading.js";
@@ -9,17 +9,29 @@ import { classOf } from "./wires.js";
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
 
 /** Inputs that take whole latent frames. */
-const WHOLE_LENGTHS = ["context_frames", "window", "overlap"];
+const WHOLE_LENGTHS = ["context_frames", "window", "overlap", "length"];
+/** A node with neither model nor VAE: the base is that of its graph. */
+const FOLDER = "PusaFolder";
 /** A change of model or latent comes with no event; it is seen within this time. */
 const LOOK_MS = 500;
 
 /** @type {Set<LGraphNode>} */
 const nodes = new Set();
 
+/**
+ * The base that a node's lengths are for.
+ * @param {LGraphNode} node
+ */
+function baseAround(node) {
+  if (isInjector(node)) return readLatent(node).base;
+  if (classOf(node) === FOLDER) return baseOfGraph(node.graph?.nodes ?? []);
+  return baseOfFiles(node) ?? WAN;
+}
+
 /** @param {LGraphNode} node */
 function adjust(node) {
   if (!node.graph) return;
-  const { stride } = isInjector(node) ? readLatent(node).base : (baseOfFiles(node) ?? WAN);
+  const { stride } = baseAround(node);
   for (const widget of node.widgets ?? []) {
     if (!WHOLE_LENGTHS.includes(widget.name)) continue;
     // ComfyUI rounds a typed number to min plus whole steps, and keeps ten times the step for the arrows
@@ -38,7 +50,7 @@ app.registerExtension({
     }, LOOK_MS);
   },
   nodeCreated(node) {
-    if (!isInjector(node) && classOf(node) !== LONG_VIDEO) return;
+    if (!isInjector(node) && ![LONG_VIDEO, FOLDER].includes(classOf(node))) return;
     if (!node.widgets?.some(({ name }) => WHOLE_LENGTHS.includes(name))) return;
     node.onAdded = chain(node.onAdded, () => nodes.add(node));
     node.onRemoved = chain(node.onRemoved, () => nodes.delete(node));

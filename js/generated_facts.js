@@ -1,7 +1,7 @@
 // Facts that Python and the browser share. Written by `python -m devtools.shared_facts` from pusa_core: change them there.
 
 /** The bases, see pusa_core/bases: what counts frames, and how a graph shows which one it is for. The first one is Wan's. */
-export const BASES = [{ id: "wan", short: "Wan", stride: 4, groups: "four", lengths: "4n + 1", sizeMultiple: 16, fps: 16, trainedLength: 81, schedule: "flow", latentNodes: ["EmptyHunyuanLatentVideo"], files: /wan[ _.-]?2[ _.-]?1|14b|1[._]3b|skyreels/i }, { id: "wan22_5b", short: "Wan2.2 5B", stride: 4, groups: "four", lengths: "4n + 1", sizeMultiple: 32, fps: 24, trainedLength: 121, schedule: "flow", latentNodes: ["Wan22ImageToVideoLatent"], files: /ti2v|wan[ _.-]?2[ _.-]?2[ _.-]?vae|(?<![0-9])5b/i }, { id: "mochi", short: "Mochi", stride: 6, groups: "six", lengths: "6n + 1", sizeMultiple: 16, fps: 30, trainedLength: 163, schedule: "linear quadratic", latentNodes: ["EmptyMochiLatentVideo"], files: /mochi|pusa[ _.-]?v0/i }];
+export const BASES = [{ id: "wan", short: "Wan", stride: 4, groups: "four", lengths: "4n + 1", sizeMultiple: 16, fps: 16, trainedLength: 81, schedule: "flow", latentNodes: ["EmptyHunyuanLatentVideo"], files: /wan[ _.-]?2[ _.-]?1|14b|1[._]3b|skyreels/i }, { id: "wan22_5b", short: "Wan2.2 5B", stride: 4, groups: "four", lengths: "4n + 1", sizeMultiple: 32, fps: 24, trainedLength: 121, schedule: "flow", latentNodes: ["Wan22ImageToVideoLatent"], files: /ti2v|wan[ _.-]?2[ _.-]?2[ _.-]?vae|(?<![0-9])5b/i }, { id: "mochi", short: "Mochi", stride: 6, groups: "six", lengths: "6n + 1", sizeMultiple: 16, fps: 30, trainedLength: 163, schedule: "linear quadratic", latentNodes: ["EmptyMochiLatentVideo"], files: /mochi|pusa[ _.-]?v0/i }, { id: "ltxv", short: "LTX-Video", stride: 8, groups: "eight", lengths: "8n + 1", sizeMultiple: 32, fps: 25, trainedLength: 257, schedule: "flow", latentNodes: ["EmptyLTXVLatentVideo", "LTXVImgToVideo"], files: /ltx[ _.-]?v/i }];
 
 /** What a position counts, as the nodes call it. */
 export const LATENT_FRAME = "latent frame";
@@ -54,6 +54,9 @@ export const SCHEDULER = "PusaScheduler";
 /** The node that checks a graph. */
 export const DOCTOR = "PusaDoctor";
 
+/** The node that tries settings on one picture. */
+export const SWEEP = "PusaSweep";
+
 /** The node that makes a long video from a project. */
 export const DIRECTOR = "PusaDirector";
 
@@ -65,6 +68,15 @@ export const VIDEO_MAKERS = ["PusaLongVideo", "PusaDirector"];
 
 /** The node that joins Wan2.2's two experts. */
 export const SWITCH = "PusaMoESwitch";
+
+/** The node that chooses between a distilled and a full model, with their steps and cfg. */
+export const SPEED = "PusaSpeed";
+
+/** Its ways, with `fast` on and off. */
+export const SPEED_WAYS = ["fast", "full"];
+
+/** What it hands out; each way has an input for it, such as fast_steps. */
+export const SPEED_OUTPUTS = ["model", "steps", "cfg"];
 
 /** The loader of Pusa's LoRAs. */
 export const PUSA_LOADER = "PusaLoraLoader";

@@ -34,10 +34,9 @@ export function checkGraph(nodes) {
   for (const node of active) found.push(...settings(node, base), ...experts(node));
   for (const node of active.filter(samples)) found.push(...lost(node));
   for (const node of active.filter((each) => FRAME_AWARE.includes(classOf(each)))) found.push(...overridden(node));
-  if (has([LIGHTX2V_LOADER])) {
-    const cfg = Math.max(0, ...active.map((node) => number(node, "cfg") ?? 0));
-    if (cfg > 1) found.push(`LightX2V with cfg ${cfg}: set cfg to 1.`);
-  }
+  const guided = active.filter((node) => modelsBefore(node).some((each) => classOf(each) === LIGHTX2V_LOADER));
+  const cfg = Math.max(0, ...guided.map((node) => number(node, "cfg") ?? 0));
+  if (cfg > 1) found.push(`LightX2V with cfg ${cfg}: set cfg to 1.`);
   return [...new Set(found)];
 }
 

@@ -1,5 +1,7 @@
 // Following links through a graph: reroutes, bypassed nodes and subgraphs are looked through.
 
+import { SPEED, SPEED_OUTPUTS, SPEED_WAYS } from "./generated_facts.js";
+
 /** Where a link crosses a subgraph's boundary: numbers, and texts from frontend 1.49 on. */
 const SUBGRAPH_INPUT = "-10";
 const SUBGRAPH_OUTPUT = "-20";
@@ -73,10 +75,22 @@ export function valueOf(node, name) {
     const outer = promotedWidget(node, slot);
     if (outer) return outer.value;
     const source = sourceOf(node, slot);
+    const way = source && speedWay(source.node);
+    if (way) return valueOf(source.node, `${way}_${SPEED_OUTPUTS[source.slot]}`);
     // Primitives hold one widget called value; of any other node we cannot tell what it will put out.
     return source?.node.widgets?.find((widget) => widget.name === "value")?.value;
   }
   return node.widgets?.find((widget) => widget.name === name)?.value;
+}
+
+/**
+ * The way that a Speed or Quality node takes.
+ * @param {Node} node
+ * @returns {string | null} null for any other node, and where only the run decides
+ */
+function speedWay(node) {
+  const fast = classOf(node) === SPEED ? valueOf(node, "fast") : undefined;
+  return typeof fast === "boolean" ? SPEED_WAYS[fast ? 0 : 1] : null;
 }
 
 /**
@@ -135,6 +149,8 @@ function seenThrough(node, slot, hops) {
     return input < 0 ? null : upstream(node, input, hops + 1);
   }
   if (node.type === "Reroute") return upstream(node, 0, hops + 1);
+  const way = SPEED_OUTPUTS[slot] === "model" && speedWay(node);
+  if (way) return upstream(node, slotIndex(node.inputs, `${way}_model`), hops + 1);
   if (!node.subgraph) return { node, slot };
   const inner = node.subgraph.getLink(node.subgraph.outputs?.[slot]?.linkIds[0]);
   const origin = inner && node.subgraph.getNodeById(inner.origin_id);

@@ -15,8 +15,10 @@ from .long_video import PusaLongVideo, PusaPromptTime
 from .loop import PusaLoopConditions, PusaLoopDecode, PusaLoopModel
 from .loras import PusaLightX2VLoader, PusaLoraLoader
 from .merge_loras import PusaMergeLoras
+from .progressive import PusaProgressive
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
+from .speed import PusaSpeed
 from .stitch import PusaStitch
 from .training import PusaTrainingClip, PusaTrainingConfig, PusaTrainingFolder
 from .transition import PusaTransition
@@ -27,6 +29,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaMergeLoras,
     PusaMoESwitch,
     PusaStages,
+    PusaSpeed,
     PusaConditionFrames,
     PusaConditionVideo,
     PusaKeyframes,
@@ -39,6 +42,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaScheduler,
     PusaVectorizedTimesteps,
     PusaFrozenFrameCache,
+    PusaProgressive,
     PusaSampler,
     PusaLongVideo,
     PusaPromptTime,

@@ -6,16 +6,19 @@ from fractions import Fraction
 from typing import Any
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..pusa_core.bases.spaces import NORMALISED
 from ..pusa_core.clips import EXTEND, TASKS, clip_conditions, plan_clip
 from ..pusa_core.clips.time_stamps import check_rate
+from ..pusa_core.conditions import FrameCondition
+from ..pusa_core.encoding import Encode
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, fit_images
 from . import inputs
 from .conditions import checked_samples, fit_to_latent, placed
-from .host.schema import search_words
+from .host.schema import of_today, search_words
 from .host.vaes import encoder_of
 from .host.video import clip_of, comfy_audio, said_of
 
@@ -37,6 +40,7 @@ class PusaConditionVideo(io.ComfyNode):
             node_id="PusaConditionVideo",
             display_name="Condition Video Injector",
             category="Pusa/frames",
+            **of_today(essentials_category="Video Tools"),
             **search_words("video extension", "extend video", "video completion", "v2v"),
             description=(
                 "Gives part of a clip to the video: extend goes on after the clip's end, prepend leads up to its start, complete "
@@ -130,16 +134,14 @@ class PusaConditionVideo(io.ComfyNode):
         )
         multipliers = parse_multipliers(noise_multipliers, len(plan.positions))
         clip = clip_of(video, frame_rate)
-        conditions = clip_conditions(
-            encoder_of(vae, latent_space),
-            lambda pictures: fit_to_latent(pictures, samples, resize),
-            clip,
-            plan,
-            multipliers,
-            reading_rate(fps),
-            base,
-        )
-        return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
+
+        def conditions(encode: Encode) -> list[FrameCondition]:
+            def fit(pictures: Tensor) -> Tensor:
+                return fit_to_latent(pictures, samples, resize)
+
+            return clip_conditions(encode, fit, clip, plan, multipliers, reading_rate(fps), base)
+
+        return io.NodeOutput(placed(latent, encoder_of(vae, latent_space), conditions), ui=said_of(clip))
 
 
 class PusaClipFrames(io.ComfyNode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from comfy_api.latest import io
@@ -10,7 +11,7 @@ from torch import Tensor
 from ..pusa_core.bases import Base, base_of_channels
 from ..pusa_core.bases.spaces import NORMALISED
 from ..pusa_core.conditions import FrameCondition, check_video_samples, place
-from ..pusa_core.encoding import ENCODE_MANNERS, SINGLE, picture_conditions
+from ..pusa_core.encoding import ENCODE_MANNERS, SINGLE, Encode, picture_conditions
 from ..pusa_core.errors import PusaError
 from ..pusa_core.frames import (
     LATENT_FRAME,
@@ -20,9 +21,10 @@ from ..pusa_core.frames import (
     resolve_position,
 )
 from ..pusa_core.images import CROP, RESIZES, check_images, fit_images
+from ..pusa_core.injections import INJECTIONS, Injection
 from . import inputs
 from .host.models import base_of_vae
-from .host.schema import search_words
+from .host.schema import of_today, search_words
 from .host.vaes import encoder_of
 
 
@@ -35,6 +37,7 @@ class PusaConditionFrames(io.ComfyNode):
             node_id="PusaConditionFrames",
             display_name="Condition Frame Injector",
             category="Pusa/frames",
+            **of_today(essentials_category="Video Tools"),
             **search_words(
                 "image to video", "i2v", "start end frames", "first last frame", "flf2v", "keyframes"
             ),
@@ -111,10 +114,12 @@ class PusaConditionFrames(io.ComfyNode):
             )
         multipliers = parse_multipliers(noise_multipliers, len(typed))
         frames = [resolve_position(position, samples.shape[2], position_unit, base) for position in typed]
-        fitted = fit_to_latent(images, samples, resize)
-        encoder = encoder_of(vae, latent_space)
-        conditions = picture_conditions(encoder, fitted, frames, multipliers, encode, base)
-        return io.NodeOutput(placed(latent, conditions))
+
+        def conditions(encoder: Encode) -> list[FrameCondition]:
+            fitted = fit_to_latent(images, samples, resize)
+            return picture_conditions(encoder, fitted, frames, multipliers, encode, base)
+
+        return io.NodeOutput(placed(latent, encoder_of(vae, latent_space), conditions))
 
 
 def checked_samples(vae: Any, latent: dict[str, Any]) -> tuple[Tensor, Base]:
@@ -124,11 +129,21 @@ def checked_samples(vae: Any, latent: dict[str, Any]) -> tuple[Tensor, Base]:
     return latent["samples"], base
 
 
-def placed(latent: dict[str, Any], conditions: list[FrameCondition]) -> dict[str, Any]:
-    """The LATENT with the conditions in it and its noise_multipliers."""
+def placed(
+    latent: dict[str, Any], encode: Encode, make: Callable[[Encode], list[FrameCondition]]
+) -> dict[str, Any]:
+    """The LATENT with the conditions that `make` gives for `encode` in it, its noise_multipliers, and a note of how they are made."""
     base = base_of_channels(latent["samples"].shape[1])
-    samples, multipliers = place(latent["samples"], latent.get("noise_multipliers"), conditions, base)
-    return {**latent, "samples": samples, "noise_multipliers": multipliers}
+    injection = Injection.of(encode, make)
+    samples, multipliers = place(
+        latent["samples"], latent.get("noise_multipliers"), injection.conditions, base
+    )
+    return {
+        **latent,
+        "samples": samples,
+        "noise_multipliers": multipliers,
+        INJECTIONS: (*latent.get(INJECTIONS, ()), injection),
+    }
 
 
 def fit_to_latent(images: Tensor, samples: Tensor, resize: str) -> Tensor:

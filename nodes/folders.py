@@ -48,7 +48,7 @@ class PusaFolder(io.ComfyNode):
                 io.String.Input("negative", default="", multiline=True, tooltip="Negative prompt of items that set none."),
                 io.String.Input("noise_multipliers", default="0.2", tooltip="Noise of the pictures, 0 (kept as given) to 1 (ignored), for items that set none."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, tooltip="Seed of items that set none."),
-                io.Int.Input("length", default=81, min=1, max=10001, step=4, tooltip="Video frames of items that set none, 1 more than a multiple of 4."),
+                io.Int.Input("length", default=81, min=1, max=10001, step=4, tooltip="Video frames of items that set none, 1 more than a multiple of the model's group: 4 for Wan, 6 for Mochi, 8 for LTX-Video."),
                 io.Int.Input("steps", default=30, min=1, max=1000, tooltip="Steps of items that set none."),
                 io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance of items that set none."),
                 io.Int.Input("items_per_run", default=1, min=0, max=10000, tooltip="1 saves each item before the next begins, and memory stays flat. More are taken together in one run; 0 takes all that are left."),

@@ -13,8 +13,8 @@ from ..pusa_core.schedule import OF_THE_BASE, SCHEDULE_CHOICES
 from .host.samplers import OFFERED
 from .host.schema import advanced
 
-MODEL_TIP = "Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch. Also Wan2.1 1.3B, Wan2.2 5B, Mochi (Pusa V0.5 is one)."
-VAE_TIP = "The VAE of the model: wan_2.1_vae for Wan2.1 and Wan2.2 14B, wan2.2_vae for Wan2.2 5B, mochi_vae for Mochi."
+MODEL_TIP = "Wan2.1 or Wan2.2 14B text-to-video with a Pusa LoRA, or a Wan2.2 MoE Switch. Also Wan2.1 1.3B, Wan2.2 5B, Mochi (Pusa V0.5 is one), LTX-Video (experimental)."
+VAE_TIP = "The VAE of the model: wan_2.1_vae for Wan2.1 and Wan2.2 14B, wan2.2_vae for Wan2.2 5B, mochi_vae for Mochi, the checkpoint's own for LTX-Video."
 SHIFT_TIP = "Where the steps gather, 1 and up: 5.0 as Pusa was trained and as LightX2V's 4 steps need; larger spends more steps on motion."
 DENOISE_TIP = "Share of the noise to start from, above 0 to 1: 1 makes a new video, less keeps that much of the latent's own."
 LATENT_SPACE_TIP = "For Mochi (Pusa V0.5): normalised as the model was trained, or reference, the raw latents of the VAE that the authors' V0.5 script injects. The same for all Wan models."

@@ -7,7 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, picture_conditions
+from ..pusa_core.conditions import FrameCondition
+from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, Encode, picture_conditions
 from ..pusa_core.frames import parse_multipliers
 from ..pusa_core.images import CROP, RESIZES, check_images
 from ..pusa_core.keyframes import EVEN, SPACINGS, keyframe_positions
@@ -99,7 +100,9 @@ class PusaKeyframes(io.ComfyNode):
         check_images(images)
         frames = keyframe_positions(len(images), samples.shape[2], spacing, times, fps, base)
         multipliers = parse_multipliers(noise_multipliers, len(images))
-        fitted = fit_to_latent(images, samples, resize)
-        return io.NodeOutput(
-            placed(latent, picture_conditions(encoder_of(vae), fitted, frames, multipliers, encode, base))
-        )
+
+        def conditions(encoder: Encode) -> list[FrameCondition]:
+            fitted = fit_to_latent(images, samples, resize)
+            return picture_conditions(encoder, fitted, frames, multipliers, encode, base)
+
+        return io.NodeOutput(placed(latent, encoder_of(vae), conditions))

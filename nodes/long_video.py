@@ -8,10 +8,11 @@ from comfy_api.latest import io, ui
 
 from ..pusa_core.colour import METHODS, MONGE_KANTOROVICH
 from ..pusa_core.given_frames import told_of_windows
+from ..pusa_core.graph.run_line import run_line
 from ..pusa_core.long_video import DURATION_UNITS, PROMPT_START, SECONDS
 from . import inputs
 from .host.long_video import NO_MATCH, LongVideoRequest, make_long_video
-from .host.running_prompt import graph_around
+from .host.running_prompt import SETTINGS, graph_around
 from .host.schema import advanced, of_today, search_words
 from .host.video import video_metadata, video_of_file
 
@@ -58,7 +59,7 @@ class PusaLongVideo(io.ComfyNode):
                 "seam, and finished windows go to disk at once. After a cancel or a crash, the same settings continue where it ended."
             ),
             is_output_node=True,
-            **of_today(has_intermediate_output=True),
+            **of_today(has_intermediate_output=True, essentials_category="Video Generation"),
             inputs=[
                 io.Model.Input("model", tooltip=inputs.MODEL_TIP),
                 inputs.positive("What the video shows and how it moves; several over time with Prompt at Time."),
@@ -101,5 +102,9 @@ class PusaLongVideo(io.ComfyNode):
         request = LongVideoRequest(*given, **named)
         made = make_long_video(request, video_metadata(cls.hidden))
         shown = ui.PreviewVideo([ui.SavedResult(made.path.name, made.subfolder, io.FolderType.output)])
-        told = ui.PreviewText(told_of_windows(made.multipliers, *graph_around(cls.hidden), made.base))
-        return io.NodeOutput(video_of_file(made.path), made.report, ui={**shown.as_dict(), **told.as_dict()})
+        around = graph_around(cls.hidden)
+        told = ui.PreviewText(told_of_windows(made.multipliers, *around, made.base))
+        line = {SETTINGS: [run_line(request.told(), *around)]}
+        return io.NodeOutput(
+            video_of_file(made.path), made.report, ui={**shown.as_dict(), **told.as_dict(), **line}
+        )

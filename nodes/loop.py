@@ -9,7 +9,8 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..pusa_core.choices import check_choice
-from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE
+from ..pusa_core.conditions import FrameCondition
+from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, Encode
 from ..pusa_core.images import CROP, RESIZES
 from ..pusa_core.loop import LOOPS, STILL, decode_loop, decode_still_loop, loop_conditions
 from . import inputs
@@ -109,20 +110,23 @@ class PusaLoopConditions(io.ComfyNode):
     ) -> io.NodeOutput:
         samples, base = checked_samples(vae, latent)
         clip = clip_of(video, frame_rate)
-        conditions = loop_conditions(
-            kind,
-            encoder_of(vae),
-            lambda pictures: fit_to_latent(pictures, samples, resize),
-            clip,
-            samples.shape[2],
-            context_frames=context_frames,
-            noise_multipliers=noise_multipliers,
-            manner=encode,
-            rate=reading_rate(fps),
-            pictures=len(video) if isinstance(video, Tensor) else None,
-            base=base,
-        )
-        return io.NodeOutput(placed(latent, conditions), ui=said_of(clip))
+
+        def conditions(encoder: Encode) -> list[FrameCondition]:
+            return loop_conditions(
+                kind,
+                encoder,
+                lambda pictures: fit_to_latent(pictures, samples, resize),
+                clip,
+                samples.shape[2],
+                context_frames=context_frames,
+                noise_multipliers=noise_multipliers,
+                manner=encode,
+                rate=reading_rate(fps),
+                pictures=len(video) if isinstance(video, Tensor) else None,
+                base=base,
+            )
+
+        return io.NodeOutput(placed(latent, encoder_of(vae), conditions), ui=said_of(clip))
 
 
 class PusaLoopModel(io.ComfyNode):

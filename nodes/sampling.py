@@ -6,11 +6,13 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..pusa_core.given_frames import told
+from ..pusa_core.given_frames import sizes_of, told
+from ..pusa_core.graph.run_line import run_line
 from ..pusa_core.schedule import OF_THE_BASE, sigmas_of
 from . import inputs
 from .host.models import base_of, latent_multipliers
-from .host.running_prompt import graph_around
+from .host.progressive import with_given_frames
+from .host.running_prompt import SETTINGS, graph_around
 from .host.sampling import SamplingRequest, sample_video
 from .host.schema import search_words
 from .host.timesteps import vectorize_timesteps
@@ -89,8 +91,9 @@ class PusaVectorizedTimesteps(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, latent: dict[str, Any], shift: float = 5.0) -> io.NodeOutput:
-        patched = vectorize_timesteps(model, latent_multipliers(model, latent), shift)
-        return io.NodeOutput(patched, ui=given_frames(latent, cls.hidden))
+        multipliers = latent_multipliers(model, latent)
+        patched = vectorize_timesteps(with_given_frames(model, latent), multipliers, shift)
+        return io.NodeOutput(patched, ui=told_and_settings(latent, {"shift": shift}, cls.hidden))
 
 
 class PusaSampler(io.ComfyNode):
@@ -140,9 +143,12 @@ class PusaSampler(io.ComfyNode):
         if "schedule" in named:
             named["schedule_name"] = named.pop("schedule")
         request = SamplingRequest(*given, **named)
-        return io.NodeOutput(sample_video(request), ui=given_frames(request.latent, cls.hidden))
+        made = sample_video(request)
+        return io.NodeOutput(made, ui=told_and_settings(request.latent, request.told(), cls.hidden))
 
 
-def given_frames(latent: dict[str, Any], hidden: Any) -> ui.PreviewText:
-    """What a node says of the latent it was given; hidden: its hidden inputs, None outside a running graph."""
-    return ui.PreviewText(told(latent, *graph_around(hidden)))
+def told_and_settings(latent: dict[str, Any], settings: dict[str, Any], hidden: Any) -> dict[str, Any]:
+    """What a node says of the latent it was given, and the run's settings as a line to copy; hidden: None outside a running graph."""
+    around = graph_around(hidden)
+    line = run_line({**settings, **sizes_of(latent)}, *around)
+    return {**ui.PreviewText(told(latent, *around)).as_dict(), SETTINGS: [line]}

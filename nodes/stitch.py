@@ -15,7 +15,7 @@ from ..pusa_core.clips.time_stamps import WAN_RATE, Clip, check_rate
 from ..pusa_core.errors import PusaError
 from ..pusa_core.images import CROP, RESIZES, as_pictures, fit_images
 from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, RESIZE_TOOLTIP
-from .host.schema import search_words
+from .host.schema import of_today, search_words
 from .host.video import clip_of, said_of, video_of_frames
 
 SIXTEEN, OF_THE_CLIP = RATES = ("16 fps", "of the clip")
@@ -31,6 +31,7 @@ class PusaStitch(io.ComfyNode):
             node_id="PusaStitch",
             display_name="Pusa Stitch",
             category="Pusa/tools",
+            **of_today(essentials_category="Video Tools"),
             **search_words("join clips", "concatenate video"),
             description=(
                 "Joins clips and generated frames without the frames both have: connect first for an extension, second for what "

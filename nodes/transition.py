@@ -8,6 +8,8 @@ from comfy_api.latest import io
 
 from ..pusa_core.bases.spaces import NORMALISED
 from ..pusa_core.clips import transition_conditions
+from ..pusa_core.conditions import FrameCondition
+from ..pusa_core.encoding import Encode
 from ..pusa_core.images import CROP, RESIZES
 from . import inputs
 from .clips import (
@@ -104,15 +106,18 @@ class PusaTransition(io.ComfyNode):
     ) -> io.NodeOutput:
         samples, base = checked_samples(vae, latent)
         clips = clip_of(first, frame_rate, "the first clip"), clip_of(second, frame_rate, "the second clip")
-        conditions = transition_conditions(
-            encoder_of(vae, latent_space),
-            lambda pictures: fit_to_latent(pictures, samples, resize),
-            *clips,
-            samples.shape[2],
-            context_frames,
-            noise_multipliers,
-            reading_rate(fps),
-            reference_semantics,
-            base,
-        )
-        return io.NodeOutput(placed(latent, conditions), ui=said_of(*clips))
+
+        def conditions(encode: Encode) -> list[FrameCondition]:
+            return transition_conditions(
+                encode,
+                lambda pictures: fit_to_latent(pictures, samples, resize),
+                *clips,
+                samples.shape[2],
+                context_frames,
+                noise_multipliers,
+                reading_rate(fps),
+                reference_semantics,
+                base,
+            )
+
+        return io.NodeOutput(placed(latent, encoder_of(vae, latent_space), conditions), ui=said_of(*clips))

@@ -36,6 +36,18 @@ def given_text(noise_multipliers: Iterable[float] | None, base: Base = WAN) -> s
     return f"{count} given {'frame' if count == 1 else 'frames'}: {'; '.join(entries)}."
 
 
+def sizes_of(latent: Mapping[str, Any]) -> dict[str, Any]:
+    """Size, length and given frames of a LATENT for a line of settings; only the frames where its shape is no video's."""
+    samples: Tensor = latent["samples"]
+    base, multipliers = base_of_latent(latent), latent.get("noise_multipliers")
+    given = given_text(multipliers, base)
+    found = {"given": None if given == FREE else given.partition(": ")[2].rstrip(".")}
+    if samples.is_nested or samples.ndim != 5:
+        return found
+    height, width = (side * base.spatial_stride for side in samples.shape[3:])
+    return {"size": f"{width}x{height}", "frames": base.video_length(samples.shape[2]), **found}
+
+
 def told(latent: Mapping[str, Any], prompt: Mapping[str, Any] | None, node: str) -> str:
     """What a sampling node says of the latent it got: its given frames, then a sentence for each thing that is wrong with them.
 
@@ -53,7 +65,8 @@ def told(latent: Mapping[str, Any], prompt: Mapping[str, Any] | None, node: str)
     if class_of(known, node) == APPLY:
         faults += [one for one in other_latents(known, node) if f"(node {node})" in one.what]
     faults += overridden_samplings(known, node)
-    return said(given_text(values, base_of_latent(latent)), faults)
+    base = base_of_latent(latent)
+    return said(" ".join(filter(None, [given_text(values, base), base.experimental])), faults)
 
 
 def told_of_windows(

@@ -21,9 +21,10 @@ from .bases import WAN, Base
 from .choices import check_choice
 from .colour import apply_transfer, colour_statistics, fit_transfer
 from .conditions import FrameCondition, place
-from .encoding import IN_SEQUENCE, encode_frames, encode_keyframe
+from .encoding import IN_SEQUENCE, Encode, encode_frames, encode_keyframe
 from .errors import PusaError
 from .frames import parse_multipliers
+from .injections import Injection
 from .video_parts import VideoParts
 
 SECONDS, FRAMES = DURATION_UNITS = ("seconds", "frames")
@@ -172,8 +173,10 @@ class WindowModel(Protocol):
     def empty(self, latent_frames: int) -> Tensor:
         """A latent [1, C, F, h, w] with nothing in it."""
 
-    def sample(self, samples: Tensor, noise_multipliers: Tensor, window: Window) -> Tensor:
-        """The latent after sampling this window. samples: [1, C, F, h, w]; noise_multipliers: [F]."""
+    def sample(
+        self, samples: Tensor, noise_multipliers: Tensor, window: Window, injection: Injection
+    ) -> Tensor:
+        """The latent after sampling this window. samples: [1, C, F, h, w]; noise_multipliers: [F]; injection: what gave the frames."""
 
     def show(self, picture: Tensor, window: Window) -> None:
         """Told when a window is finished. picture: [H, W, 3], 0 to 1."""
@@ -224,32 +227,59 @@ def render_window(
     given: [window.given, H, W, 3], the frames it begins with, or None. The anchor stands in for latent frame 0 while sampling:
     the model looks at it in every step, and nobody sees it, since the given frames' own latent is put back before decoding.
     """
-    conditions = []
-    if given is not None and window.given:
-        latents = encode_frames(model.encode, given, range(window.given_latents), base=window.base)
-        multipliers = given_multipliers(guidance.noise_multipliers, len(latents))
-        conditions = [
-            FrameCondition(latent, position, multiplier)
-            for position, (latent, multiplier) in enumerate(zip(latents, multipliers, strict=True))
-        ]
-    hidden = None
-    if guidance.anchor is not None and window.index:
-        hidden = conditions[0].latent
-        anchor = encode_keyframe(model.encode, guidance.anchor, 0, base=window.base)
-        conditions[0] = FrameCondition(anchor, 0, guidance.anchor_multiplier)
-    if guidance.end is not None and window is plan[-1]:
-        last = window.latent_frames - 1
-        latent = encode_keyframe(model.encode, guidance.end, last, IN_SEQUENCE, window.base)
-        conditions.append(FrameCondition(latent, last, guidance.end_multiplier))
 
-    samples, noise_multipliers = place(model.empty(window.latent_frames), None, conditions, window.base)
-    latent = model.sample(samples, noise_multipliers, window)
+    def conditions(encode: Encode) -> list[FrameCondition]:
+        return with_guides(
+            encode, taken_over_conditions(encode, window, guidance, given), window, plan, guidance
+        )
+
+    taken_over = taken_over_conditions(model.encode, window, guidance, given)
+    hidden = taken_over[0].latent if guidance.anchor is not None and window.index else None
+    made = with_guides(model.encode, taken_over, window, plan, guidance)
+    injection = Injection(model.encode, conditions, tuple(made))
+    samples, noise_multipliers = place(
+        model.empty(window.latent_frames), None, injection.conditions, window.base
+    )
+    latent = model.sample(samples, noise_multipliers, window, injection)
     if hidden is not None:
         latent = torch.cat((hidden.to(latent), latent[:, :, 1:]), dim=2)
     frames = model.decode(latent)
     if guidance.colour_match is None or given is None or not window.given:
         return frames
     return match_seam(frames, given, guidance.colour_match, window.base)
+
+
+def taken_over_conditions(
+    encode: Encode, window: Window, guidance: Guidance, given: Tensor | None
+) -> list[FrameCondition]:
+    """The frames that a window begins with; given: [window.given, H, W, 3], or None."""
+    if given is None or not window.given:
+        return []
+    latents = encode_frames(encode, given, range(window.given_latents), base=window.base)
+    multipliers = given_multipliers(guidance.noise_multipliers, len(latents))
+    return [
+        FrameCondition(latent, position, multiplier)
+        for position, (latent, multiplier) in enumerate(zip(latents, multipliers, strict=True))
+    ]
+
+
+def with_guides(
+    encode: Encode,
+    conditions: Sequence[FrameCondition],
+    window: Window,
+    plan: Sequence[Window],
+    guidance: Guidance,
+) -> list[FrameCondition]:
+    """The conditions of a window with the anchor in the place of the first one, and with the video's end."""
+    conditions = list(conditions)
+    if guidance.anchor is not None and window.index:
+        anchor = encode_keyframe(encode, guidance.anchor, 0, base=window.base)
+        conditions[0] = FrameCondition(anchor, 0, guidance.anchor_multiplier)
+    if guidance.end is not None and window is plan[-1]:
+        last = window.latent_frames - 1
+        latent = encode_keyframe(encode, guidance.end, last, IN_SEQUENCE, window.base)
+        conditions.append(FrameCondition(latent, last, guidance.end_multiplier))
+    return conditions
 
 
 def cross_fade(given: Tensor, frames: Tensor, base: Base = WAN) -> Tensor:

@@ -39,6 +39,15 @@ def fits(tokens: int, frames: int) -> bool:
     return 1 <= frames <= tokens and tokens % frames == 0
 
 
+def frames_of_tokens(first: int, tokens: int, frames: int, of_one_frame: int, device: torch.device) -> Tensor:
+    """The latent frame [tokens] of each of these tokens of a video; `first`: which one of all its tokens is the first of them.
+
+    Tokens after the last frame, with which a share of a split video is filled up, count as the last frame's.
+    """
+    index = torch.arange(first, first + tokens, device=device) // of_one_frame
+    return index.clamp_(max=frames - 1)
+
+
 def _by_frame(x: Tensor, frames: int) -> Tensor:
     """[B, L, C] -> [B, F, L / F, C], a view where x is contiguous."""
     return x.reshape(x.shape[0], frames, -1, x.shape[2])

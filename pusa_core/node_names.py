@@ -24,5 +24,10 @@ VIDEO_MAKERS = (LONG_VIDEO, DIRECTOR)
 
 SCHEDULER = "PusaScheduler"
 DOCTOR = "PusaDoctor"
+SWEEP = "PusaSweep"
 SWITCH = "PusaMoESwitch"
+SPEED = "PusaSpeed"
+SPEED_WAYS = ("fast", "full")
+"""Ways of PusaSpeed: with `fast` on and off. Its inputs begin with them, as in fast_model."""
+SPEED_OUTPUTS = ("model", "steps", "cfg")
 PUSA_LOADER, LIGHTX2V_LOADER = LOADERS = ("PusaLoraLoader", "PusaLightX2VLoader")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from .errors import PusaError
 from .frozen_frames import cache_bytes, is_refresh
@@ -104,9 +105,9 @@ def steps_of(run: Run) -> list[Step]:
     """The steps of a run. The cache begins anew with each expert and each size, since neither's keys fit the other."""
     found: list[Step] = []
     since, before = 0, None
-    for sigma in flow_sigmas(run.steps, run.shift).tolist()[:-1]:
+    for sigma, after in pairwise(flow_sigmas(run.steps, run.shift).tolist()):
         expert = int(run.model.experts == 2 and sigma < run.boundary)
-        is_small = run.small < 1 and sigma >= run.small_above
+        is_small = run.small < 1 and sigma >= run.small_above and after > 0  # the last step never is
         since = since + 1 if (expert, is_small) == before else 0
         before = (expert, is_small)
         reuse = run.frozen > 0 and not is_refresh(since, run.every)

@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
+from .box_export import as_ascii, blueprint, boxed_workflow
+from .boxes import Split
 from .demo_zoo import demo_version
 from .export import api_prompt, as_text, ui_workflow
+from .graph import Graph
 from .node_types import NODE_TYPES, learn
 from .other_bases import other_workflows
-from .recipes import all_workflows
+from .recipes import all_workflows, blueprints
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,12 +21,19 @@ def workflow_files() -> dict[str, str]:
     contents: dict[str, str] = {}
     for graph in all_workflows():
         for folder, version in (("workflows", graph), ("demo/workflows", demo_version(graph))):
-            contents[f"{folder}/{version.title}.json"] = as_text(ui_workflow(version))
+            contents[f"{folder}/{version.title}.json"] = as_text(ui_file(version))
             contents[f"{folder}/api/{version.title}.json"] = as_text(api_prompt(version))
     for graph in other_workflows():  # without a demo: the zoo is made of Wan models
         contents[f"workflows/{graph.title}.json"] = as_text(ui_workflow(graph))
         contents[f"workflows/api/{graph.title}.json"] = as_text(api_prompt(graph))
+    for graph in blueprints():
+        contents[f"subgraphs/{Split(graph).box.title}.json"] = as_ascii(blueprint(graph))
     return contents
+
+
+def ui_file(graph: Graph) -> dict[str, Any]:
+    """What the browser loads."""
+    return boxed_workflow(graph) if graph.box else ui_workflow(graph)
 
 
 def write() -> None:

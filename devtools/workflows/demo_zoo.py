@@ -45,6 +45,7 @@ FIXED = {
     "PusaConditionVideo": {"context_frames": CONTEXT},
     "PusaStitch": {"overlap_frames": CONTEXT},
     "EmptyHunyuanLatentVideo": {"width": SIZE, "height": SIZE, "length": LENGTH},
+    "PusaSpeed": {"full_steps": STEPS},
     "PusaDirector": {"width": SIZE, "height": SIZE},
     "PusaLongVideo": {"width": SIZE, "height": SIZE, "window": LENGTH, "duration": 15.0 * TIME_SCALE},
     "ImageFromBatch": {"batch_index": LENGTH - CONTEXT},
@@ -76,6 +77,7 @@ def demo_version(published: Graph) -> Graph:
         published.title.replace("Pusa ", "Demo - ", 1),
         [demo_node(node) for node in published.nodes if node.type != "CLIPLoader" or node.id in read],
         published.groups,
+        box=published.box,
     )
     graph.note("Demo", NOTE)
     return graph

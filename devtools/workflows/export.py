@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 from .graph import Graph, Node, Output, Value
-from .layout import Box, arrange
+from .layout import Arrangement, Rectangle, arrange
 from .model_files import ModelFile
 from .node_types import Input
 
@@ -13,6 +13,7 @@ COMFYUI_VERSION = "0.3.75"  # the version that the files were tested with
 PACK_ID = "pusa"
 PACK_VERSION = "0.1.0"
 NOTE_COLORS = {"color": "#432", "bgcolor": "#653"}  # ComfyUI's own for notes
+ZOOM = 0.6  # below it the frontend leaves out the text
 OPTIONAL_SHAPE = 7  # LiteGraph's hollow circle
 FILE_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/comfyui-pusa/ComfyUI-Pusa/workflows")
 
@@ -37,7 +38,7 @@ def api_prompt(graph: Graph) -> dict[str, Any]:
     }
 
 
-def ui_workflow(graph: Graph) -> dict[str, Any]:
+def ui_workflow(graph: Graph, zoom: float = ZOOM) -> dict[str, Any]:
     """The graph as the browser saves it, format 0.4, without subgraphs."""
     links = graph_links(graph)
     boxes = arrange(graph)
@@ -53,21 +54,26 @@ def ui_workflow(graph: Graph) -> dict[str, Any]:
         "last_link_id": len(links),
         "nodes": nodes,
         "links": links,
-        "groups": [
-            {
-                "id": number,
-                "title": group.title,
-                "bounding": boxes.groups[group.title].bounding(),
-                "color": group.color,
-                "font_size": 24,
-                "flags": {},
-            }
-            for number, group in enumerate(graph.groups, 1)
-        ],
+        "groups": ui_groups(graph, boxes),
         "config": {},
-        "extra": {"ds": {"scale": 0.6, "offset": boxes.view_offset()}},
+        "extra": {"ds": boxes.view(zoom)},
         "version": 0.4,
     }
+
+
+def ui_groups(graph: Graph, boxes: Arrangement) -> list[dict[str, Any]]:
+    """The frames around nodes."""
+    return [
+        {
+            "id": number,
+            "title": group.title,
+            "bounding": boxes.groups[group.title].bounding(),
+            "color": group.color,
+            "font_size": 24,
+            "flags": {},
+        }
+        for number, group in enumerate(graph.groups, 1)
+    ]
 
 
 def graph_links(graph: Graph) -> list[list[Any]]:
@@ -99,7 +105,7 @@ def run_order(graph: Graph) -> list[Node]:
     return list(done.values())
 
 
-def ui_node(node: Node, order: int, box: Box, links: list[list[Any]]) -> dict[str, Any]:
+def ui_node(node: Node, order: int, box: Rectangle, links: list[list[Any]]) -> dict[str, Any]:
     """One node of the UI file."""
     into = {link[4]: link[0] for link in links if link[3] == node.id}
     inputs = [
@@ -167,7 +173,7 @@ def unlinked(widget: Input) -> str | int | float | bool:
     return "" if widget.default is None else widget.default
 
 
-def ui_note(id: int, order: int, title: str, text: str, box: Box) -> dict[str, Any]:
+def ui_note(id: int, order: int, title: str, text: str, box: Rectangle) -> dict[str, Any]:
     """One markdown note."""
     return {
         "id": id,

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .model_files import ModelFile
 from .node_types import NODE_TYPES, NodeType
+
+if TYPE_CHECKING:
+    from .boxes import Box
 
 Value = str | int | float | bool | ModelFile
 
@@ -61,6 +65,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)  # title, markdown
+    box: "Box | None" = None  # what the browser shows as one node
 
     @contextmanager
     def group(self, title: str, column: int, color: str = "#3f789e") -> Iterator[None]:

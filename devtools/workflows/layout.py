@@ -1,7 +1,9 @@
 """Where the nodes of a graph stand: groups from left to right, in a group the nodes from source to target."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from .boxes import BoxNode
 from .graph import Graph, Node, Output
 
 TITLE = 30  # LiteGraph draws a node's title bar above its position
@@ -57,6 +59,7 @@ TALLER_IN_NODES_2 = {
     "PusaLoraLoader": 64,
     "PusaMergeLoras": 28,
     "PusaMoESwitch": 36,
+    "PusaProgressive": 40,
     "PusaPromptTime": 28,
     "PusaSampler": 24,
     "PusaSchedulePlot": 28,
@@ -70,11 +73,13 @@ TALLER_IN_NODES_2 = {
 }
 """Pixels that Nodes 2.0 of frontend 1.58 draws a node higher than its size, measured with the templates: wider rows, and lines for the
 pack's name and for a missing model. The browser tests find an overlap where a number is too small."""
+BARS = (80, 130)  # screen pixels that ComfyUI's bars take at the left and at the top
+BOX_WIDTH, BOX_ROW = 440, 32  # rows as Nodes 2.0 draws them
 NOTE_WIDTH, NOTE_LINE, NOTE_COLUMNS = 460, 21, 58  # pixels, pixels a line, characters a line
 
 
 @dataclass
-class Box:
+class Rectangle:
     """A rectangle of the canvas; y is below the title bar for a node."""
 
     x: float
@@ -96,14 +101,14 @@ class Box:
 class Arrangement:
     """Every rectangle of a workflow."""
 
-    nodes: dict[int, Box]
-    groups: dict[str, Box]
-    notes: list[Box]
+    nodes: dict[int, Rectangle]
+    groups: dict[str, Rectangle]
+    notes: list[Rectangle]
 
-    def view_offset(self) -> list[float]:
-        """Pan that shows the left edge."""
+    def view(self, scale: float) -> dict[str, Any]:
+        """Zoom and pan that show the top left corner clear of ComfyUI's bars."""
         left = min(box.x for box in [*self.groups.values(), *self.notes])
-        return [60 - left, 120]
+        return {"scale": scale, "offset": [round(BARS[0] / scale - left), round(BARS[1] / scale)]}
 
 
 def node_size(node: Node) -> tuple[int, int]:
@@ -111,15 +116,23 @@ def node_size(node: Node) -> tuple[int, int]:
     if node.type in SIZES:
         return SIZES[node.type]
     kind = node.node_type
-    sockets = sum(not input.is_widget for input in kind.inputs.values())
+    if isinstance(node, BoxNode):
+        rows = len(kind.widgets) + 2 + 3 * sum(widget.multiline for widget in kind.widgets)
+        head = SLOT * max(sockets(node), len(kind.outputs)) + SLOTS_END
+        return BOX_WIDTH, head + BOX_ROW * rows + WIDGETS_END
     widgets = len(kind.widgets) + sum(widget.companion is not None for widget in kind.widgets)
     tall = sum(widget.multiline for widget in kind.widgets)
-    height = SLOT * max(sockets, len(kind.outputs)) + SLOTS_END + 70 * tall
+    height = SLOT * max(sockets(node), len(kind.outputs)) + SLOTS_END + 70 * tall
     if widgets:
         height += WIDGET * widgets + WIDGETS_END
     if node.type in TIMELINES:
         height += TIMELINE_HEIGHT
     return WIDTHS.get(node.type, DEFAULT_WIDTH), height
+
+
+def sockets(node: Node) -> int:
+    """Inputs that are no widgets."""
+    return sum(not input.is_widget for input in node.node_type.inputs.values())
 
 
 def depths(nodes: list[Node]) -> dict[int, int]:
@@ -138,8 +151,8 @@ def depths(nodes: list[Node]) -> dict[int, int]:
 
 def arrange(graph: Graph) -> Arrangement:
     """Places every node, group and note without overlaps."""
-    nodes: dict[int, Box] = {}
-    groups: dict[str, Box] = {}
+    nodes: dict[int, Rectangle] = {}
+    groups: dict[str, Rectangle] = {}
     left = 0.0
     for column in sorted({group.column for group in graph.groups}):
         top = 0.0
@@ -154,7 +167,7 @@ def arrange(graph: Graph) -> Arrangement:
     return Arrangement(nodes, groups, place_notes(graph))
 
 
-def place_group(members: list[Node], left: float, top: float, nodes: dict[int, Box]) -> Box:
+def place_group(members: list[Node], left: float, top: float, nodes: dict[int, Rectangle]) -> Rectangle:
     """Places a group's nodes in columns by depth into `nodes`; returns the group's frame."""
     depth = depths(members)
     x, bottom = left + GROUP_PAD, top + GROUP_HEAD
@@ -163,22 +176,22 @@ def place_group(members: list[Node], left: float, top: float, nodes: dict[int, B
         width = 0
         for node in (node for node in members if depth[node.id] == column):
             node_width, height = node_size(node)
-            nodes[node.id] = Box(x, y + TITLE, node_width, height)
+            nodes[node.id] = Rectangle(x, y + TITLE, node_width, height)
             y += TITLE + height + TALLER_IN_NODES_2.get(node.type, 0) + GAP_Y
             width = max(width, node_width)
         x += width + GAP_X
         bottom = max(bottom, y - GAP_Y)
-    return Box(left, top, x - GAP_X + GROUP_PAD - left, bottom + GROUP_PAD - top)
+    return Rectangle(left, top, x - GAP_X + GROUP_PAD - left, bottom + GROUP_PAD - top)
 
 
-def place_notes(graph: Graph) -> list[Box]:
+def place_notes(graph: Graph) -> list[Rectangle]:
     """Notes stand left of the groups, one above the other."""
-    boxes: list[Box] = []
+    boxes: list[Rectangle] = []
     y = float(TITLE)
     for _, text in graph.notes:
         lines = sum(max(1, -(-len(visible(line)) // NOTE_COLUMNS)) for line in text.splitlines())
         height = NOTE_LINE * lines + 30
-        boxes.append(Box(-NOTE_WIDTH - GROUP_GAP, y, NOTE_WIDTH, height))
+        boxes.append(Rectangle(-NOTE_WIDTH - GROUP_GAP, y, NOTE_WIDTH, height))
         y += height + TITLE + GAP_Y
     return boxes
 

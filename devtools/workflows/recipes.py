@@ -6,10 +6,11 @@ high and low noise); with LightX2V 4 steps and cfg 1. The size is smaller than t
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import model_files as files
+from .boxes import Box, Turned
 from .graph import Graph, Node, Output, Value
 from .model_files import ModelFile
 
@@ -44,6 +45,8 @@ class Loaded:
     model: Node
     clip: Node
     vae: Node
+    steps: "int | Output"
+    cfg: "float | Output"
 
 
 def unet(graph: Graph, file: ModelFile, title: str) -> Node:
@@ -121,6 +124,15 @@ def load_wan22_lightx2v(graph: Graph) -> Node:
     return graph.add("PusaMoESwitch", high_noise=high, low_noise=low)
 
 
+def load_wan22_speed(graph: Graph) -> Node:
+    """Wan2.2 with and without the distilled LoRA, behind one switch that sets steps and cfg too."""
+    high, low = pusa_experts(graph)
+    full = graph.add("PusaMoESwitch", title="Both experts", high_noise=high, low_noise=low)
+    high, low = distilled(graph, high, low)
+    fast = graph.add("PusaMoESwitch", title="Both experts with LightX2V", high_noise=high, low_noise=low)
+    return graph.add("PusaSpeed", fast_model=fast, full_model=full)
+
+
 def load_wan22_stages(graph: Graph) -> Node:
     """Wan2.2 in three stages: the first steps without the distilled LoRA and with guidance, which keeps the motion alive."""
     high, low = pusa_experts(graph)
@@ -176,6 +188,9 @@ WAN22_STAGES = Family(
 )
 
 
+WAN22_SPEED = Family("Wan2.2", load_wan22_speed)
+
+
 def load(graph: Graph, family: Family) -> Loaded:
     """The groups of loaders."""
     with graph.group("Models", 0, "#8A8"):
@@ -183,7 +198,9 @@ def load(graph: Graph, family: Family) -> Loaded:
     with graph.group("Text encoder and VAE", 0, "#8A8"):
         clip = graph.add("CLIPLoader", clip_name=files.UMT5, type="wan")
         vae = graph.add("VAELoader", vae_name=files.WAN_VAE)
-    return Loaded(family, model, clip, vae)
+    if model.type == "PusaSpeed":
+        return Loaded(family, model, clip, vae, model.out("steps"), model.out("cfg"))
+    return Loaded(family, model, clip, vae, family.steps, family.cfg)
 
 
 def prompt(graph: Graph, loaded: Loaded, text: str) -> tuple[Node, Node]:
@@ -219,8 +236,8 @@ def sample(
         positive=text[0],
         negative=text[1],
         latent=latent,
-        steps=loaded.family.steps,
-        cfg=loaded.family.cfg,
+        steps=loaded.steps,
+        cfg=loaded.cfg,
         **more,
     )
 
@@ -293,6 +310,31 @@ def image_to_video(graph: Graph, loaded: Loaded) -> None:
     save(graph, sampled_images(graph, loaded, text, latent), "pusa_image_to_video")
 
 
+def image_to_video_at_two_sizes(graph: Graph, loaded: Loaded) -> None:
+    """Your picture becomes the first frame of a video, whose first steps run at half of its width and height."""
+    text = prompt(
+        graph,
+        loaded,
+        "The scene comes to life with gentle, natural movement while the camera slowly moves closer.",
+    )
+    with graph.group("Frames", 1):
+        latent = empty_video(graph)
+        start = picture(graph, "First frame")
+        latent = graph.add(
+            "PusaConditionFrames",
+            vae=loaded.vae,
+            latent=latent,
+            images=start,
+            positions="0",
+            noise_multipliers="0.2",
+        )
+    with graph.group("Sampling", 2):
+        model = graph.add("PusaProgressive", model=loaded.model)
+        sampled = sample(graph, loaded, text, latent, model=model)
+        images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
+    save(graph, images, "pusa_two_sizes")
+
+
 def start_end_frames(graph: Graph, loaded: Loaded) -> None:
     """A video from your first picture to your last."""
     text = prompt(
@@ -339,7 +381,7 @@ def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
     with graph.group("Sampling", 2):
         model = graph.add("PusaVectorizedTimesteps", model=loaded.model, latent=latent)
         sampler = graph.add("KSamplerSelect", sampler_name="dpmpp_2m")
-        sigmas = graph.add("PusaScheduler", steps=loaded.family.steps)
+        sigmas = graph.add("PusaScheduler", steps=loaded.steps)
         sampled = graph.add(
             "SamplerCustom",
             model=model,
@@ -349,7 +391,7 @@ def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
             sigmas=sigmas,
             latent_image=latent,
             noise_seed=0,
-            cfg=loaded.family.cfg,
+            cfg=loaded.cfg,
         )
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
     with graph.group("What the sampler does", 2):
@@ -587,8 +629,8 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
             duration=15.0,
             window=LENGTH,
             overlap=CONTEXT,
-            steps=loaded.family.steps,
-            cfg=loaded.family.cfg,
+            steps=loaded.steps,
+            cfg=loaded.cfg,
         )
         graph.add("PreviewAny", title="Report of the windows", source=video.out("report"))
 
@@ -729,8 +771,8 @@ def folder(graph: Graph, loaded: Loaded) -> None:
             after_generate="fixed",
             folder="pusa",
             negative=NEGATIVE,
-            steps=loaded.family.steps,
-            cfg=loaded.family.cfg,
+            steps=loaded.steps,
+            cfg=loaded.cfg,
         )
         positive = graph.add(
             "CLIPTextEncode", title="What to show", color=GREEN, clip=loaded.clip, text=item.out("prompt")
@@ -779,6 +821,8 @@ class Task:
     build: Callable[[Graph, Loaded], None]
     steps: tuple[str, ...]
     families: tuple[Family, ...] = (WAN21, WAN22, WAN22_LIGHTX2V)
+    given: str = ""  # line of the boxed version's note: what goes into the box
+    turned: tuple[Turned, ...] = ()  # what its box shows; none where there is no boxed version
 
     @property
     def does(self) -> str:
@@ -790,6 +834,48 @@ FIRST_FRAME_NOISE = (
     "**noise_multipliers**: 0 keeps your picture exactly, 0.2 (the authors' value) lets it move, 0.3 to 0.4 gives more "
     "motion and less likeness."
 )
+PROMPT = Turned(
+    "prompt",
+    "What to show",
+    "text",
+    "say what is in the picture, what moves and how, and what the camera does.",
+)
+SIZE = (
+    Turned(
+        "width",
+        "Video size and length",
+        "width",
+        f"and **height**: {WIDTH} x {HEIGHT} is quick to try; the authors work at 1280 x 720.",
+        in_form=False,
+    ),
+    Turned("height", "Video size and length", "height", in_form=False),
+    Turned(
+        "length",
+        "Video size and length",
+        "length",
+        f"{LENGTH} frames at {FPS} a second are five seconds. Lengths are 4n + 1.",
+    ),
+)
+SPEED = Turned(
+    "speed",
+    "PusaSpeed",
+    "fast",
+    "LightX2V with 4 steps and cfg 1. Off: 30 steps and cfg 3 without it, fifteen times the work.",
+)
+SEED = Turned(
+    "seed",
+    "PusaSampler",
+    "seed",
+    "another seed is another video; **control after generate** on fixed keeps it.",
+    in_form=False,
+)
+
+
+def multiplier(node: str, says: str) -> Turned:
+    """The noise of the given frames, on the box."""
+    return Turned("noise_multiplier", node, "noise_multipliers", says)
+
+
 TASKS = (
     Task(
         "text-to-video",
@@ -804,6 +890,17 @@ TASKS = (
             WRITE_PROMPT,
             FIRST_FRAME_NOISE,
         ),
+        given="**First frame**: choose your picture. It is cropped to the video's size.",
+        turned=(
+            PROMPT,
+            multiplier(
+                "PusaConditionFrames",
+                "0 keeps your picture exactly, 0.2 (the authors' value) lets it move, 0.3 to 0.4 gives more motion and less likeness.",
+            ),
+            *SIZE,
+            SPEED,
+            SEED,
+        ),
     ),
     Task(
         "start-end frames",
@@ -813,6 +910,17 @@ TASKS = (
             "**What to show**: say how the first picture becomes the last.",
             "**noise_multipliers**: the first value is for the first picture, the second for the last. The last picture "
             "stands for the last four frames, so give it more freedom (0.4 to 0.7).",
+        ),
+        given="**First frame** and **Last frame**: choose two pictures of the same proportions.",
+        turned=(
+            replace(PROMPT, says="say how the first picture becomes the last."),
+            multiplier(
+                "PusaConditionFrames",
+                "of the first picture, of the last. The last stands for four frames, so give it more freedom (0.4 to 0.7).",
+            ),
+            *SIZE,
+            SPEED,
+            SEED,
         ),
     ),
     Task(
@@ -839,6 +947,18 @@ TASKS = (
         (WAN22_STAGES,),
     ),
     Task(
+        "image-to-video at two sizes",
+        image_to_video_at_two_sizes,
+        (
+            "**First frame**: choose your picture.",
+            WRITE_PROMPT,
+            FIRST_FRAME_NOISE,
+            "**Pusa Progressive**: the steps above **until_sigma** run at half of width and height and cost a sixth or less. An approximation: compare "
+            "with **size** full, which is the workflow without it.",
+        ),
+        (WAN22_LIGHTX2V,),
+    ),
+    Task(
         "image-to-video at low VRAM",
         image_to_video,
         (
@@ -860,6 +980,17 @@ TASKS = (
             "For a longer video load the result and run again, or take the long video workflow.",
         ),
         TWO_EXPERTS,
+        given="**Clip**: choose your video. Any frame rate: it is brought to 16 a second.",
+        turned=(
+            replace(PROMPT, says="say how the clip goes on."),
+            multiplier(
+                "PusaConditionVideo",
+                "one value a latent frame of the 13 shared frames. Less keeps the clip's movement, more changes freely.",
+            ),
+            *SIZE,
+            SPEED,
+            SEED,
+        ),
     ),
     Task(
         "video extension with cache",
@@ -950,9 +1081,33 @@ TASKS = (
             "After a cancel, queue again with the same seed: it goes on where it ended.",
         ),
         TWO_EXPERTS,
+        given="**First frame**: choose your picture, or remove the link to begin from words alone.",
+        turned=(
+            replace(PROMPT, says="what the video shows at first."),
+            Turned(
+                "later_prompt",
+                "What to show later",
+                "text",
+                "what it shows from **later_from** (seconds) on.",
+            ),
+            Turned("later_from", "Later prompt from here", "start_seconds"),
+            Turned("duration", "PusaLongVideo", "duration", "seconds of the whole video."),
+            multiplier(
+                "PusaLongVideo",
+                "of the frames that a window takes over, oldest first. Less keeps the movement, more keeps it from freezing.",
+            ),
+            replace(SIZE[0], node="PusaLongVideo"),
+            replace(SIZE[1], node="PusaLongVideo"),
+            SPEED,
+            replace(
+                SEED,
+                node="PusaLongVideo",
+                says="keep it to go on with a run that was cancelled. Finished windows and the video lie in `output/video` as pusa_long at once.",
+            ),
+        ),
     ),
     Task(
-        "long video step by step",
+        "long video window by window",
         chained_long_video,
         (
             "**First frame**: choose your picture.",
@@ -1045,11 +1200,51 @@ def usage_note(task: Task, family: Family) -> str:
 
 
 def build(task: Task, family: Family) -> Graph:
-    """One workflow."""
-    graph = Graph(f"Pusa {task.name} ({family.title})")
+    """One workflow with all its nodes in sight."""
+    in_steps = " step by step" if task.turned and family in TWO_EXPERTS else ""
+    graph = Graph(f"Pusa {task.name}{in_steps} ({family.title})")
     task.build(graph, load(graph, family))
     graph.note("How to use this workflow", usage_note(task, family))
     graph.note("Files", files_note(graph))
+    return graph
+
+
+def boxed(task: Task) -> Graph:
+    """The same task with everything but what is given and what comes out in one box, and one switch between speed and quality."""
+    graph = Graph(f"Pusa {task.name} (Wan2.2)")
+    task.build(graph, load(graph, WAN22_SPEED))
+    if not any(node.type == "SaveVideo" for node in graph.nodes):
+        with graph.group("Video", 3):  # Long Video writes its file itself, and nobody would see it in the box
+            made = next(node for node in graph.nodes if node.type == "PusaLongVideo")
+            graph.add("SaveVideo", video=made, filename_prefix="video/pusa_long_video")
+    graph.box = Box(f"Pusa {task.name}", task.does, task.turned)
+    steps = [task.given, *(f"**{turned.name}**: {turned.says}" for turned in task.turned if turned.says)]
+    opened = f"Everything else is in the box: open it by the symbol at its top right, or take the workflow {task.name} step by step."
+    graph.note(
+        "How to use this workflow",
+        "\n".join([task.does, "", *(f"{n}. {one}" for n, one in enumerate(steps, 1)), "", opened]),
+    )
+    graph.note("Files", files_note(graph))
+    return graph
+
+
+def models_box() -> Graph:
+    """Wan2.2's two experts with their Pusa LoRAs behind one MODEL, with text encoder and VAE, and one switch for LightX2V, steps and cfg."""
+    graph = Graph("Pusa models (Wan2.2)")
+    load(graph, WAN22_SPEED)
+    results = (
+        ("PusaSpeed", "model"),
+        ("PusaSpeed", "steps"),
+        ("PusaSpeed", "cfg"),
+        ("CLIPLoader", "CLIP"),
+        ("VAELoader", "VAE"),
+    )
+    turned = (
+        SPEED,
+        Turned("alpha_high_noise", "Pusa LoRA (high noise)", "alpha"),
+        Turned("alpha_low_noise", "Pusa LoRA (low noise)", "alpha"),
+    )
+    graph.box = Box("Pusa models", " ".join((models_box.__doc__ or "").split()), turned, results)
     return graph
 
 
@@ -1103,4 +1298,12 @@ def all_workflows() -> Iterator[Graph]:
     for task in TASKS:
         for family in task.families:
             yield build(task, family)
+        if task.turned:
+            yield boxed(task)
     yield training_data()
+
+
+def blueprints() -> Iterator[Graph]:
+    """Graphs whose boxes are served as blueprints."""
+    yield models_box()
+    yield from (boxed(task) for task in TASKS if task.turned)

@@ -37,6 +37,7 @@ class Aspect(Enum):
     WEIGHTS = "the weights"
     OPTIONS = "the model's options"
     SAMPLING = "the noise levels of the frames"
+    SIZE = "the size at which the first steps run"
     EXPERTS = "which model runs (both experts, one after the other)"
 
 

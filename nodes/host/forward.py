@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from ...pusa_core.errors import PusaError
-from ...pusa_core.modulation import fits, gated, modulated
+from ...pusa_core.modulation import fits, frames_of_tokens, gated, modulated
 from . import symbols
 from .attention import PYTORCH_ATTENTION
+from .sequence_parallel import first_token_of_share
 
 logger = logging.getLogger("ComfyUI-Pusa")
 
@@ -93,11 +94,11 @@ def by_frame_forward(
     """WanAttentionBlock.forward of ComfyUI for modulation by latent frame, in place where autograd is off.
 
     x: [B, L, C]; e: [B, F, 6, C]; freqs, context: passed on. Returns a new [B, L, C]; x is left as it is. What is not F
-    frames of equally many tokens, and patches inside the block, go to ComfyUI's forward.
+    frames of equally many tokens (a share of them on one of several GPUs), and patches inside the block, go to ComfyUI's forward.
     """
     options = transformer_options or {}
     if e.ndim == 4 and e.shape[1] != x.shape[1] and TOKENS_PER_FRAME in options:
-        check_tokens(x.shape[1], e.shape[1], options[TOKENS_PER_FRAME])
+        e = of_these_tokens(e, x.shape[1], options[TOKENS_PER_FRAME])
     if (
         e.ndim != 4
         or e.shape[1] in (1, x.shape[1])
@@ -150,14 +151,22 @@ def tokens_per_frame(height: int, width: int) -> int:
     return -(-height // 2) * -(-width // 2)
 
 
-def check_tokens(tokens: int, frames: int, of_one_frame: int) -> None:
-    """Refuse a block's input that is not whole frames: its tokens would get the timesteps of other frames."""
-    if tokens != frames * of_one_frame:
+def of_these_tokens(e: Tensor, tokens: int, of_one_frame: int) -> Tensor:
+    """The modulation of what a block was given: e itself for whole frames, [B, tokens, 6, C] for a share of a video split over GPUs.
+
+    e: [B, F, 6, C]; of_one_frame: tokens of a latent frame. Anything else is refused: its tokens would get other frames' timesteps.
+    """
+    frames = e.shape[1]
+    if tokens == frames * of_one_frame:
+        return e
+    first = first_token_of_share(tokens, frames * of_one_frame)
+    if first is None:
         raise PusaError(
             f"A block of the model was given {tokens} tokens for {frames} latent frames of {of_one_frame}. A node pack that "
             "splits the video over several GPUs, or merges tokens, does not carry a timestep for every frame. Turn it off for "
             "this model (https://github.com/comfyui-pusa/ComfyUI-Pusa says which ways to use several GPUs work)."
         )
+    return e.index_select(1, frames_of_tokens(first, tokens, frames, of_one_frame, e.device))
 
 
 def forward_patches(model: Any) -> dict[str, MethodType]:

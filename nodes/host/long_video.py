@@ -17,6 +17,7 @@ from ...pusa_core.digest import digest
 from ...pusa_core.errors import PusaError
 from ...pusa_core.frames import NoiseMultiplier
 from ...pusa_core.images import fit_images
+from ...pusa_core.injections import INJECTIONS, Injection
 from ...pusa_core.long_video import (
     PROMPT_START,
     Guidance,
@@ -84,6 +85,19 @@ class LongVideoRequest:
                 f"The size is {self.width} x {self.height}; {base.short} needs multiples of {base.size_multiple} in both."
             )
         build_sampler(self.sampler_name, torch.ones(1))
+
+    def told(self) -> dict[str, Any]:
+        """The settings that make the video, by the names of the inputs."""
+        run = replace(self.sampling(), sigmas=self.sigmas)
+        return {
+            **run.told(),
+            "size": f"{self.width}x{self.height}",
+            "duration": f"{self.duration:g} {self.duration_unit}",
+            "window": self.window,
+            "overlap": self.overlap,
+            "multipliers": self.noise_multipliers,
+            "colour": self.color_match,
+        }
 
     def sampling(self) -> SamplingRequest:
         """A window's run, but for its prompts, latent and seed."""
@@ -187,13 +201,15 @@ class ComfyWindows:
             base_of(self.request.model), self.request.width, self.request.height, latent_frames
         )
 
-    def sample(self, samples: Tensor, noise_multipliers: Tensor, window: Window) -> Tensor:
+    def sample(
+        self, samples: Tensor, noise_multipliers: Tensor, window: Window, injection: Injection
+    ) -> Tensor:
         second = prompt_second(window, self.request.fps)
         request = replace(
             self.sampling,
             positive=prompt_at(self.request.positive, second),
             negative=prompt_at(self.request.negative, second),
-            latent={"samples": samples, "noise_multipliers": noise_multipliers},
+            latent={"samples": samples, "noise_multipliers": noise_multipliers, INJECTIONS: (injection,)},
             seed=self.seed_of(window),
         )
         return sample_video(request, self.progress.callback(window.index))["samples"]

@@ -20,9 +20,10 @@ from . import symbols
 class MaskReference:
     """The latent and the noise that a masked run pastes in, taken from its first part and kept in the others."""
 
-    def __init__(self) -> None:
-        self.latent_image: Tensor | None = None
-        self.noise: Tensor | None = None
+    def __init__(self, latent_image: Tensor | None = None, noise: Tensor | None = None) -> None:
+        """Both are known where the parts begin with other latents than the run: latent_image in the model's space."""
+        self.latent_image = latent_image
+        self.noise = noise
 
     def used_by(self, sampler: Any, first: bool) -> Any:
         """The sampler for a part of the run: the first notes what it is given to paste in, a later one pastes in the same."""
@@ -31,7 +32,8 @@ class MaskReference:
             self.latent_image, self.noise = model.latent_image, model.noise
 
         def give(model: Any) -> None:
-            model.latent_image, model.noise = self.latent_image, self.noise
+            model.latent_image = self.latent_image.to(model.latent_image)
+            model.noise = self.noise.to(model.noise)
 
         return _before_sampling(sampler, note if first else give)
 

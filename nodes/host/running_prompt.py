@@ -7,6 +7,9 @@ from typing import Any
 
 from ...pusa_core.graph.fingerprint import graph_fingerprint
 
+SETTINGS = "pusa_settings"
+"""Under this name a node shows the browser its run's settings; js/settings_line.js reads it."""
+
 
 def prompt_fingerprint() -> str | float:
     """A text that is equal for equal prompts; a NaN, which ComfyUI's cache finds equal to nothing, where the prompt cannot be had.

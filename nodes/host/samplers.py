@@ -157,8 +157,10 @@ def check_sampler(sampler: Any) -> None:
         )
 
 
-def check_part(sampler: Any, sigmas: Tensor) -> None:
+def check_part(sampler: Any, sigmas: Tensor, what: str = "models") -> None:
     """Refuse a part of a run, with levels [S+1], in which ComfyUI's sampler would hand the latent back with all its noise.
+
+    what: that the parts belong to, for the sentence.
 
     uni_pc needs two steps to move at all; dpm_fast and dpm_adaptive end at the last level above 0, which may be their first.
     """
@@ -166,7 +168,7 @@ def check_part(sampler: Any, sigmas: Tensor) -> None:
     idle = name in {"uni_pc", "uni_pc_bh2"} or (name in {"dpm_fast", "dpm_adaptive"} and ends_clean)
     if idle and len(sigmas) == 2:
         raise PusaError(
-            f"One of the models gets one step, and the sampler {name} does nothing in a run of one step. Give each model two "
+            f"One of the {what} gets one step, and the sampler {name} does nothing in a run of one step. Give each of the {what} two "
             "steps or more (more steps, or another sigma at which they change), or choose another sampler, such as euler."
         )
 

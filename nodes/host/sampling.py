@@ -14,6 +14,7 @@ from ...pusa_core.schedule import OF_THE_BASE, sigmas_of
 from . import symbols
 from .models import base_of, latent_multipliers
 from .progress import step_callback
+from .progressive import with_given_frames
 from .samplers import build_sampler
 from .timesteps import vectorize_timesteps
 
@@ -45,6 +46,20 @@ class SamplingRequest:
         check_sigmas(self.sigmas)
         return self.sigmas
 
+    def told(self) -> dict[str, Any]:
+        """The settings that count, by the names of the inputs."""
+        given = self.sigmas is not None
+        own = None if self.schedule_name == OF_THE_BASE else self.schedule_name
+        return {
+            "seed": self.seed,
+            "steps": len(self.sigmas) - 1 if self.sigmas is not None else self.steps,
+            "cfg": self.cfg,
+            "shift": self.shift,
+            "sampler": self.sampler_name,
+            "denoise": None if given or self.denoise == 1.0 else self.denoise,
+            "schedule": "of its own" if given else own,
+        }
+
 
 def sample_video(request: SamplingRequest, callback: Callback | None = None) -> dict[str, Any]:
     """The LATENT after a run, its noise multipliers kept.
@@ -53,7 +68,8 @@ def sample_video(request: SamplingRequest, callback: Callback | None = None) -> 
     """
     sigmas, latent = request.schedule(), request.latent
     multipliers = latent_multipliers(request.model, latent)
-    patched = vectorize_timesteps(request.model, multipliers, request.shift)
+    model = with_given_frames(request.model, latent)
+    patched = vectorize_timesteps(model, multipliers, request.shift)
     samples = latent["samples"]
     samples = symbols.sample_custom(
         patched,

@@ -18,6 +18,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "WAN21": ("comfy.model_base:WAN21",),
     "WAN22": ("comfy.model_base:WAN22",),
     "MochiLatents": ("comfy.latent_formats:Mochi",),
+    "LTXV": ("comfy.model_base:LTXV",),
     "GenmoMochi": ("comfy.model_base:GenmoMochi",),
     "WanModel": ("comfy.ldm.wan.model:WanModel",),
     "WanAttentionBlock": ("comfy.ldm.wan.model:WanAttentionBlock",),

@@ -65,16 +65,16 @@ class FrameMultipliers:
 class FlowModelSampling(symbols.base_class("ModelSamplingDiscreteFlow"), symbols.base_class("CONST")):  # type: ignore[misc]
     """Flow matching with a shift, as ModelSamplingSD3 sets it."""
 
-    def __init__(self, model_config: Any, shift: float):
+    def __init__(self, model_config: Any, host: HostBase, shift: float):
         super().__init__(model_config)
-        self.set_parameters(shift=shift, multiplier=model_config.sampling_settings.get("multiplier", 1000))
+        self.set_parameters(shift=shift, multiplier=host.timesteps_per_sigma(model_config))
 
 
 class PerFrameModelSampling(FlowModelSampling):
     """The same where every latent frame is noised to sigma * m_f."""
 
-    def __init__(self, model_config: Any, multipliers: FrameMultipliers, shift: float):
-        super().__init__(model_config, shift)
+    def __init__(self, model_config: Any, host: HostBase, multipliers: FrameMultipliers, shift: float):
+        super().__init__(model_config, host, shift)
         self.multipliers = multipliers
 
     def calculate_input(self, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -217,13 +217,13 @@ class VectorizedTimesteps(Feature):
         require_base(patcher)
 
     def hooks(self, patcher: Any) -> Hooks:
-        config = patcher.model.model_config
+        config, host = patcher.model.model_config, require_base(patcher)
         if bool((self.noise_multipliers == 1).all()):
-            return Hooks({"model_sampling": FlowModelSampling(config, self.shift)})
-        multipliers, host = FrameMultipliers(self.noise_multipliers), require_base(patcher)
+            return Hooks({"model_sampling": FlowModelSampling(config, host, self.shift)})
+        multipliers = FrameMultipliers(self.noise_multipliers)
         return Hooks(
             {
-                "model_sampling": PerFrameModelSampling(config, multipliers, self.shift),
+                "model_sampling": PerFrameModelSampling(config, host, multipliers, self.shift),
                 "process_timestep": PerFrameTimestep(multipliers, host),
                 **host.forward_patches(patcher),
             },

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from ..errors import PusaError
 from .base import FLOW, LINEAR_QUADRATIC, SCHEDULES, Base
+from .ltxv import LTXV
 from .mochi import MOCHI
 from .wan import WAN
 from .wan22_5b import WAN22_5B
 
-BASES: tuple[Base, ...] = (WAN, WAN22_5B, MOCHI)
+BASES: tuple[Base, ...] = (WAN, WAN22_5B, MOCHI, LTXV)
 
 __all__ = [
     "BASES",
     "FLOW",
     "LINEAR_QUADRATIC",
+    "LTXV",
     "MOCHI",
     "SCHEDULES",
     "WAN",

@@ -36,6 +36,7 @@ class Base:
     model_pattern: str  # what names of its model and VAE files hold, a regular expression
     models: str  # which published models these are, for refusals
     boundary: float | None = None  # sigma where its experts change
+    experimental: str = ""  # what was not tried on it, a sentence; empty where pictures of it were judged or its authors' files agree
     needs_pusa_lora: bool = False  # whether given frames need one: plain models of it never saw frames with timesteps of their own
 
     @property

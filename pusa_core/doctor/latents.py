@@ -23,7 +23,7 @@ def size(facts: Facts) -> Iterator[Finding]:
     if shape[1] != facts.model.channels:
         yield Finding(
             f"The latent has {shape[1]} channels, the model takes {facts.model.channels}.",
-            "It was made by another VAE or for another model (Wan2.1 and Wan2.2 14B have 16, Wan2.2 5B 48, Mochi 12).",
+            "It was made by another VAE or for another model (Wan2.1 and Wan2.2 14B have 16, Wan2.2 5B 48, Mochi 12, LTX-Video 128).",
             f"Use {base.vae_file} and {base.empty_latent}.",
         )
     multiple = base.size_multiple

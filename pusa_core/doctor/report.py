@@ -43,7 +43,8 @@ def report(facts: Facts, findings: Iterable[Finding]) -> str:
     unknown = [f"Not known before the run: {text}." for text in facts.unknown]
     if not findings:
         count = "Nothing to report from what is known." if unknown else "Nothing to report."
-    return "\n".join([count, *told, *unknown, f"Looked at: {_looked_at(facts)}."])
+    experimental = [facts.base.experimental] if facts.base.experimental else []
+    return "\n".join([count, *told, *unknown, *experimental, f"Looked at: {_looked_at(facts)}."])
 
 
 def _looked_at(facts: Facts) -> str:

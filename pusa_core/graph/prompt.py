@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..node_names import SPEED, SPEED_OUTPUTS, SPEED_WAYS
+
 Prompt = Mapping[str, Any]
 
 MODEL_INPUT = re.compile(r"model|guider|(high|low)_noise$", re.IGNORECASE)
@@ -60,9 +62,10 @@ def linked_node(value: Any) -> str | None:
 
 
 def links_of(prompt: Prompt, node: str) -> Iterator[tuple[str, str]]:
-    """(input, id of the node it comes from, reroutes looked through) of every linked input."""
+    """(input, id of the node it comes from, reroutes looked through) of every linked input that is used."""
+    unused = unused_model(prompt, node)
     for name, value in inputs_of(prompt, node).items():
-        if linked_node(value) is not None:
+        if linked_node(value) is not None and name != unused:
             source = source_of(prompt, node, name)
             if source is not None:
                 yield name, source
@@ -83,9 +86,17 @@ def source_of(prompt: Prompt, node: str, name: str) -> str | None:
 def setting(prompt: Prompt, node: str, name: str) -> Any:
     """What an input is set to: its own value or the constant it is linked to; Linked where only the run decides, None without it.
 
-    A constant is a node that computes nothing: it has no links and one value (PrimitiveFloat and its like in other packs). Subgraphs are
-    flat in a prompt, so their inner links are links like others. Source: the frontend's graphToPrompt.
+    A constant is a node that computes nothing: it has no links and one value (PrimitiveFloat and its like in other packs); Speed or Quality
+    hands out one of its own. Subgraphs are flat in a prompt, so their inner links are links like others. Source: the frontend's graphToPrompt.
     """
+    found = _constant(prompt, node, name)
+    if isinstance(found, Linked) and (way := speed_way(prompt, found.node)):
+        slot = inputs_of(prompt, node)[name][1]
+        return _constant(prompt, found.node, f"{way}_{SPEED_OUTPUTS[slot]}")
+    return found
+
+
+def _constant(prompt: Prompt, node: str, name: str) -> Any:
     value = inputs_of(prompt, node).get(name)
     if linked_node(value) is None:
         return value
@@ -98,6 +109,18 @@ def setting(prompt: Prompt, node: str, name: str) -> Any:
         if isinstance(constant, bool | int | float | str):
             return constant
     return Linked(source)
+
+
+def speed_way(prompt: Prompt, node: str) -> str | None:
+    """The way that a Speed or Quality node takes, "fast" or "full"; None for any other node, and where only the run decides."""
+    fast = _constant(prompt, node, "fast") if class_of(prompt, node) == SPEED else None
+    return SPEED_WAYS[not fast] if isinstance(fast, bool) else None
+
+
+def unused_model(prompt: Prompt, node: str) -> str | None:
+    """The model input that a Speed or Quality node leaves alone; None for any other node."""
+    way = speed_way(prompt, node)
+    return f"{SPEED_WAYS[way == SPEED_WAYS[0]]}_model" if way else None
 
 
 def connected(prompt: Prompt, start: str) -> set[str]:

@@ -12,11 +12,14 @@ import { python } from "../js/python.js";
 
 /** Milliseconds that a page may take on a busy machine. */
 export const PATIENCE = 120_000;
+/** The button that queues what is on the page: of a graph, and of App Mode's form. */
+export const RUN = "[data-testid=linear-run-button] button:has-text('Run'), [data-testid=queue-button] button, .queue-button-group button";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 /** No questions, and nothing drawn that no test looks at: drawing is what takes the time without a GPU. */
 const QUIET_SETTINGS = {
   "Comfy.TutorialCompleted": true,
+  "Comfy.OnboardingCoachmarks.Seen": ["appMode"],
   "Comfy.Workflow.ShowMissingModelsWarning": false,
   "Comfy.VueNodes.Enabled": false,
   "Comfy.Locale": "en",
@@ -28,7 +31,7 @@ const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co|Error fetching file
 
 /**
  * Starts ComfyUI, or takes the one that PUSA_SERVER describes (what serve.py printed).
- * @returns {Promise<{url: string, base: string, stop: () => Promise<void>}>} `base` is the folder that holds its input and output
+ * @returns {Promise<{url: string, base: string, frontend?: string | null, stop: () => Promise<void>}>} `base` is the folder that holds its input and output, `frontend` that of the pages where they are not its own
  */
 export async function startServer() {
   if (process.env.PUSA_SERVER) return { ...JSON.parse(process.env.PUSA_SERVER), stop: async () => {} };

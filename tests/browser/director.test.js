@@ -212,7 +212,7 @@ for (const vue of [false, true]) {
 
       await windowAt(page, 1).click();
       await page.locator(".pusa-play").click();
-      await page.waitForFunction(() => Number(document.querySelector("video")?.currentTime) > 0.1);
+      await page.waitForFunction(() => Number(/** @type {HTMLVideoElement | null} */ (document.querySelector(".pusa-player video"))?.currentTime) > 0.1);
       await page.locator(".pusa-play").click();
 
       await windowAt(page, 2).press("l");

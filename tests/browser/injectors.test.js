@@ -117,7 +117,7 @@ for (const vue of [false, true]) {
     });
 
     test("Condition Video Injector is edited in complete; custom keeps each position's source", async () => {
-      await open("video extension");
+      await open("video extension step by step");
       await show("PusaConditionVideo", { task: "complete", positions: "0, -1", noise_multipliers: "0.3" });
       const count = await page.locator(".pusa-column").count();
       assert.deepEqual(await handles(), [[0, 0.3], [count - 1, 0.3]]);
@@ -155,7 +155,7 @@ for (const vue of [false, true]) {
     });
 
     test("positions promoted to a subgraph's node are read there, and not edited inside", async () => {
-      await open("start-end frames");
+      await open("start-end frames step by step");
       const value = await page.evaluate(() => {
         const { canvas } = window.app;
         const node = canvas.graph.nodes.find((/** @type {any} */ each) => each.comfyClass === "PusaConditionFrames");
@@ -180,7 +180,7 @@ for (const vue of [false, true]) {
     });
 
     test("linked positions are shown and not edited, their multipliers still are", async () => {
-      await open("start-end frames");
+      await open("start-end frames step by step");
       await page.evaluate(() => {
         const { graph } = window.app;
         const node = graph.nodes.find((/** @type {any} */ each) => each.comfyClass === "PusaConditionFrames");

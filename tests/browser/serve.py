@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,18 +14,29 @@ sys.path.insert(0, str(ROOT))
 from devtools import environment
 from devtools.comfy_server import ComfyServer
 
+
+def demo_pack(folder: Path) -> Path:
+    """The demo's nodes as a pack that offers the demo's workflows as templates, for a walk from Templates to a video."""
+    shutil.copytree(ROOT / "demo" / "nodes", folder / "demo")
+    shutil.copytree(ROOT / "demo" / "workflows", folder / "demo" / "workflows")
+    return folder / "demo"
+
+
 found = environment.ensure()
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # a folder of pages, instead of those that this ComfyUI brings
 frontend = os.environ.get("PUSA_FRONTEND")
-with ComfyServer(
-    comfyui=found.comfyui,
-    python=found.python,
-    pack=ROOT,
-    other_packs={"ComfyUI-Pusa-Demo": ROOT / "demo" / "nodes"},
-    model_folders=[ROOT / "demo" / "models"],
-    arguments=["--front-end-root", frontend] if frontend else [],
-) as server:
+with (
+    tempfile.TemporaryDirectory() as folder,
+    ComfyServer(
+        comfyui=found.comfyui,
+        python=found.python,
+        pack=ROOT,
+        other_packs={"ComfyUI-Pusa-Demo": demo_pack(Path(folder))},
+        model_folders=[ROOT / "demo" / "models"],
+        arguments=["--front-end-root", frontend] if frontend else [],
+    ) as server,
+):
     subprocess.run([found.python, "-m", "demo.inputs", server.input_folder], cwd=ROOT, check=True)
     print(json.dumps({"url": server.url, "base": str(server.base), "frontend": frontend}), flush=True)
     sys.stdin.read()

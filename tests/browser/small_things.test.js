@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
 import { prompt } from "./timeline_page.js";
 
-const IMAGE_TO_VIDEO = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - image-to-video (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
+const IMAGE_TO_VIDEO = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - image-to-video step by step (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
 
 const comfy = comfyForThisFile();
 

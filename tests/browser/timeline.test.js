@@ -4,7 +4,7 @@ import { after, afterEach, before, beforeEach, describe, test } from "node:test"
 import { comfyForThisFile, frames, load, openComfy, ready, settle } from "./comfy_page.js";
 import { drag, handleOf, lookAt, pointAt, prompt, saved, setText, texts, type } from "./timeline_page.js";
 
-const START_END = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - start-end frames (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
+const START_END = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - start-end frames step by step (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
 /** Latent frames of that workflow. */
 const F = 9;
 

@@ -38,7 +38,8 @@ function read(folder, name) {
  */
 async function missingModels(workflow) {
   const wanted = new Set();
-  for (const node of workflow.nodes) {
+  const boxed = (workflow.definitions?.subgraphs ?? []).flatMap((/** @type {any} */ { nodes }) => nodes);
+  for (const node of [...workflow.nodes, ...boxed]) {
     for (const { name, directory } of node.properties?.models ?? []) wanted.add(`${directory} / ${name}`);
   }
   const missing = [];
@@ -114,7 +115,7 @@ for (const vue of [false, true]) {
       for (const [kind, folder] of Object.entries(FOLDERS)) {
         for (const name of workflowsIn(folder)) {
           // The others differ only in their loaders; every template is loaded once.
-          if ((vue || kind === "demo") && !name.includes("LightX2V")) continue;
+          if ((vue || kind === "demo") && !/LightX2V|\(Wan2\.2\)/.test(name)) continue;
           await context.test(name, async () => {
             const workflow = read(folder, name);
             await load(page, workflow);
@@ -128,6 +129,7 @@ for (const vue of [false, true]) {
             assert.deepEqual(await overlaps(page), [], "nodes overlap");
             const graph = await saved(page);
             for (const node of workflow.nodes) {
+              if (node.properties?.proxyWidgets) continue; // a box, which each frontend saves in its own way: boxes.test.js
               const loaded = graph.nodes.find((/** @type {any} */ each) => each.id === node.id);
               assert.deepEqual(loaded.widgets_values ?? [], node.widgets_values ?? [], node.type);
               if (!vue && node.type.startsWith("Pusa")) assert.ok(loaded.size[1] <= Math.ceil(node.size[1]) + 1, `${node.type} ${node.id} grew from ${node.size[1]} to ${loaded.size[1]}`);
@@ -154,7 +156,7 @@ describe("the template browser", () => {
     await card.waitFor();
     await card.locator("img").first().click();
     await page.locator(MISSING).first().waitFor({ timeout: PATIENCE });
-    assert.ok((await page.evaluate(() => window.app.graph.nodes.length)) > 5);
+    assert.ok((await page.evaluate(() => window.app.graph.nodes.length)) > 2);
     assert.deepEqual(errors, []);
     await page.close();
   });

@@ -4,7 +4,7 @@ import pytest
 
 from pusa_core.graph import GraphSettings, Unknown, read_graph
 from pusa_core.graph.fingerprint import graph_fingerprint
-from pusa_core.graph.prompt import Linked, setting
+from pusa_core.graph.prompt import Linked, models_before, setting
 
 PROMPT = {
     "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "wan.safetensors"}},
@@ -135,6 +135,39 @@ def test_the_fingerprint_changes_with_every_setting_and_not_with_the_seed():
     assert graph_fingerprint({**prompt(), "s": {**prompt()["s"], "is_changed": [1.0]}}) == same
     others = (prompt(cfg=1.0), prompt(title="B"), sampler_with(["c", 0], c=node("PrimitiveFloat", value=5.0)))
     assert len({same, *map(graph_fingerprint, others)}) == 4
+
+
+@pytest.mark.parametrize(("fast", "steps", "cfg"), [(True, 4, 1.0), (False, 30, 3.0)])
+def test_speed_or_quality_is_read_for_the_way_it_takes(fast, steps, cfg):
+    speed = node(
+        "PusaSpeed",
+        fast=fast,
+        fast_model=["q", 0],
+        full_model=["f", 0],
+        fast_steps=4,
+        fast_cfg=1.0,
+        full_steps=30,
+        full_cfg=3.0,
+    )
+    prompt = {
+        "s": node("PusaSampler", model=["v", 0], steps=["v", 1], cfg=["v", 2], sampler_name="euler"),
+        "v": speed,
+        "q": node("PusaLightX2VLoader", model=["f", 0]),
+        "f": node("UNETLoader", unet_name="wan.safetensors"),
+        "doc": node("PusaDoctor", model=["s", 0]),
+    }
+    graph = read_graph(prompt, "doc")
+    assert (graph.steps, graph.cfgs, graph.unknown) == ((steps,), (cfg,), ())
+    assert models_before(prompt, "s") == (["v", "q", "f"] if fast else ["v", "f"])
+
+
+def test_a_speed_that_only_the_run_decides_is_unknown():
+    prompt = {
+        "s": node("PusaSampler", steps=["v", 1]),
+        "v": node("PusaSpeed", fast=["x", 0], fast_steps=4),
+        "x": node("Switch"),
+    }
+    assert setting(prompt, "s", "steps") == Linked("v")
 
 
 def test_what_another_doctor_was_told_does_not_count():

@@ -56,7 +56,7 @@ class FlatWorld:
     def empty(self, latent_frames):
         return torch.zeros(1, 3, latent_frames, 2, 2)
 
-    def sample(self, samples, noise_multipliers, window):
+    def sample(self, samples, noise_multipliers, window, injection):
         if window.index == self.stop_before:
             raise KeyboardInterrupt
         self.seen.append((window.index, noise_multipliers.tolist(), samples.clone()))

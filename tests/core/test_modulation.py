@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pusa_core.modulation import fits, gated, modulated
+from pusa_core.modulation import fits, frames_of_tokens, gated, modulated
 
 B, F, TOKENS, C = 2, 3, 4, 8
 
@@ -60,6 +60,15 @@ def test_nothing_of_the_size_of_the_tokens_is_allocated_in_place():
         modulated(x, shift, scale, in_place=True)
     allocated = sum(max(event.self_cpu_memory_usage, 0) for event in run.key_averages())
     assert allocated < 0.1 * x.nbytes
+
+
+@pytest.mark.parametrize(
+    ("first", "tokens", "wanted"),
+    [(0, 4, [0, 0, 0, 0]), (3, 3, [0, 1, 1]), (8, 4, [2, 2, 2, 2]), (10, 5, [2, 2, 2, 2, 2])],
+)
+def test_tokens_of_a_share_belong_to_the_frames_they_are_of(first, tokens, wanted):
+    """Three frames of four tokens; what lies behind them fills a share up."""
+    assert frames_of_tokens(first, tokens, 3, 4, torch.device("cpu")).tolist() == wanted
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from pusa_core.bases import base_of_channels
 from pusa_core.errors import PusaError
 from pusa_core.frozen_frames import share_of_operations
 from pusa_core.operations import (
@@ -23,6 +24,9 @@ from pusa_core.operations import (
     small_steps,
     steps_of,
 )
+from pusa_core.progressive import small_size
+from pusa_core.progressive import small_steps as steps_of_the_node
+from pusa_core.schedule import flow_sigmas
 from pusa_core.wan_dit import WanConfig, WanDiT
 
 TINY = Architecture("tiny", 256, 512, 2)
@@ -134,3 +138,18 @@ def test_values_that_make_no_run_are_refused():
         Run(WAN_21_14B, *P480, frozen=21)
     with pytest.raises(PusaError, match="small is 0"):
         Run(WAN_21_14B, *P480, small=0)
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+@pytest.mark.parametrize("share", [0.5, 2 / 3])
+@pytest.mark.parametrize("size", [P480, P720])
+def test_the_plan_counts_the_steps_and_tokens_that_pusa_progressive_runs_small(architecture, share, size):
+    base = base_of_channels(architecture.channels)
+    grid = base.spatial_stride * 2
+    width, height = (fitting(length, architecture.grid) * grid // base.spatial_stride for length in size)
+    small = small_size(height, width, share, base)
+    for steps, until in ((4, 0.875), (30, 0.75), (4, 0.0)):
+        run = Run(architecture, *size, steps=steps, small=share, small_above=until)
+        few = [step for step in steps_of(run) if step.is_small]
+        assert len(few) == steps_of_the_node(flow_sigmas(steps), until)
+        assert all(step.tokens == small[0] * small[1] // 4 for step in few)

@@ -12,10 +12,10 @@ from devtools.workflows.demo_zoo import DEMO_FILES, demo_version
 from devtools.workflows.export import PACK_VERSION
 from devtools.workflows.node_types import NODE_TYPES
 from devtools.workflows.other_bases import other_workflows
-from devtools.workflows.recipes import all_workflows
+from devtools.workflows.recipes import all_workflows, blueprints
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("workflows", "workflows/api", "demo/workflows", "demo/workflows/api")
+FOLDERS = ("workflows", "workflows/api", "demo/workflows", "demo/workflows/api", "subgraphs")
 WAN_GRAPHS = {graph.title: graph for graph in all_workflows()}
 GRAPHS = WAN_GRAPHS | {graph.title: graph for graph in other_workflows()}
 DEMOS = {graph.title: demo_version(graph) for graph in WAN_GRAPHS.values()}
@@ -38,8 +38,26 @@ def workflow(ui_file) -> dict:
     return read(ui_file)
 
 
+def subgraphs(workflow: dict) -> list[dict]:
+    return workflow.get("definitions", {}).get("subgraphs", [])
+
+
+def levels(workflow: dict) -> list[tuple[list[dict], list[list]]]:
+    """(nodes, links as the top level writes them) of the workflow and of each box in it."""
+    inner = [
+        (graph["nodes"], [list(link.values()) for link in graph["links"]]) for graph in subgraphs(workflow)
+    ]
+    return [(workflow["nodes"], workflow["links"]), *inner]
+
+
+def is_box(node: dict) -> bool:
+    return "proxyWidgets" in node.get("properties", {})
+
+
 def real_nodes(workflow: dict) -> list[dict]:
-    return [node for node in workflow["nodes"] if node["type"] != "MarkdownNote"]
+    """Nodes that run, in boxes too."""
+    nodes = [node for level, _ in levels(workflow) for node in level]
+    return [node for node in nodes if node["type"] != "MarkdownNote" and not is_box(node)]
 
 
 def test_every_committed_file_is_what_its_recipe_makes():
@@ -71,32 +89,45 @@ def test_every_node_of_the_pack_is_shown_in_some_shipped_workflow():
 
 
 def test_wan22_image_to_video_needs_at_most_16_nodes():
-    assert len(GRAPHS["Pusa image-to-video (Wan2.2)"].nodes) <= 16
+    assert len(GRAPHS["Pusa image-to-video step by step (Wan2.2)"].nodes) <= 16
 
 
 def test_links_name_sockets_that_exist_and_know_of_them(workflow):
-    nodes = {node["id"]: node for node in workflow["nodes"]}
-    links = {link[0]: link for link in workflow["links"]}
-    assert len(links) == len(workflow["links"])
-    assert workflow["last_link_id"] == max(links)
-    assert workflow["last_node_id"] == max(nodes)
-    for number, source, source_slot, target, target_slot, kind in workflow["links"]:
-        output = nodes[source]["outputs"][source_slot]
-        socket = nodes[target]["inputs"][target_slot]
-        assert number in output["links"]
+    assert workflow["last_node_id"] == max(node["id"] for node in workflow["nodes"])
+    assert workflow["last_link_id"] == max(link[0] for link in workflow["links"])
+    for index, (nodes, links) in enumerate(levels(workflow)):
+        box = subgraphs(workflow)[index - 1] if index else None
+        check_links(nodes, links, box)
+
+
+def check_links(nodes: list[dict], links: list[list], box: dict | None) -> None:
+    """box: the subgraph whose level this is; its two sides are nodes without a widget."""
+    by_id = {node["id"]: node for node in nodes}
+    assert len({link[0] for link in links}) == len(links)
+    for number, source, source_slot, target, target_slot, kind in links:
+        if source == -10:
+            assert number in box["inputs"][source_slot]["linkIds"]
+            assert box["inputs"][source_slot]["type"] == kind
+        else:
+            output = by_id[source]["outputs"][source_slot]
+            assert number in output["links"]
+            assert output["type"] == kind
+        if target == -20:
+            assert number in box["outputs"][target_slot]["linkIds"]
+            continue
+        socket = by_id[target]["inputs"][target_slot]
         assert socket["link"] == number
-        assert output["type"] == kind
-        assert socket["type"] == "*" or kind in socket["type"].split(","), (nodes[target]["type"], socket)
-    used = [
-        socket["link"] for node in nodes.values() for socket in node["inputs"] if socket["link"] is not None
-    ]
-    assert sorted(used) == sorted(links)
+        assert socket["type"] == "*" or kind in socket["type"].split(","), (by_id[target]["type"], socket)
+    used = [socket["link"] for node in nodes for socket in node["inputs"] if socket["link"] is not None]
+    assert sorted(used) == sorted(link[0] for link in links if link[3] != -20)
 
 
 def test_the_execution_order_puts_sources_first(workflow):
-    order = {node["id"]: node["order"] for node in workflow["nodes"]}
-    assert sorted(order.values()) == list(range(len(order)))
-    assert all(order[source] < order[target] for _, source, _, target, _, _ in workflow["links"])
+    for nodes, links in levels(workflow):
+        order = {node["id"]: node["order"] for node in nodes}
+        assert sorted(order.values()) == list(range(len(order)))
+        inner = [link for link in links if link[1] > 0 and link[3] > 0]
+        assert all(order[source] < order[target] for _, source, _, target, _, _ in inner)
 
 
 def test_each_node_holds_one_value_per_widget_and_companion(workflow):
@@ -108,20 +139,95 @@ def test_each_node_holds_one_value_per_widget_and_companion(workflow):
 
 
 def test_the_ui_file_says_the_same_as_its_api_twin(ui_file, workflow):
-    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
     prompt = {}
+    shown = shown_values(workflow)
     for node in real_nodes(workflow):
         inputs, values = {}, iter(node["widgets_values"])
         for widget in NODE_TYPES[node["type"]].widgets:
             inputs[widget.name] = next(values)
             if widget.companion:
                 next(values)
-        inputs |= {
-            socket["name"]: links[socket["link"]] for socket in node["inputs"] if socket["link"] is not None
-        }
+        inputs |= sources(workflow, node, shown)
         prompt[str(node["id"])] = (node["type"], inputs)
     twin = read(ui_file.parent / "api" / ui_file.name)
     assert prompt == {id: (node["class_type"], node["inputs"]) for id, node in twin.items()}
+
+
+def shown_values(workflow: dict) -> dict[str, object]:
+    """What stands on the box, by the names of its inputs."""
+    boxes = [node for node in workflow["nodes"] if is_box(node)]
+    pairs = [
+        (name, value)
+        for box in boxes
+        for (_, name), value in zip(box["properties"]["proxyWidgets"], box["widgets_values"], strict=True)
+    ]
+    return dict(pairs)
+
+
+def sources(workflow: dict, node: dict, shown: dict[str, object]) -> dict[str, object]:
+    """A node's linked inputs as the API writes them: links lead through the sides of a box, and its values come from there."""
+    found = {}
+    outer, inner = workflow["links"], [link for _, links in levels(workflow)[1:] for link in links]
+    inside = any(node in nodes for nodes, _ in levels(workflow)[1:])
+    boxes = {each["id"]: each for each in workflow["nodes"] if is_box(each)}
+    for socket in node["inputs"]:
+        if socket["link"] is None:
+            continue
+        link = next(link for link in (inner if inside else outer) if link[0] == socket["link"])
+        if link[1] == -10:
+            (box,) = boxes.values()
+            name = subgraphs(workflow)[0]["inputs"][link[2]]["name"]
+            given = next(each for each in box["inputs"] if each["name"] == name)
+            if given["link"] is None:
+                found[socket["name"]] = shown[name]
+                continue
+            link = next(link for link in outer if link[0] == given["link"])
+        elif link[1] in boxes:
+            (number,) = subgraphs(workflow)[0]["outputs"][link[2]]["linkIds"]
+            link = next(link for link in inner if link[0] == number)
+        found[socket["name"]] = [str(link[1]), link[2]]
+    return found
+
+
+def test_a_box_shows_the_values_of_what_is_in_it(workflow):
+    nodes = {str(node["id"]): node for node in real_nodes(workflow)}
+    for box in (node for node in workflow["nodes"] if is_box(node)):
+        (graph,) = subgraphs(workflow)
+        assert graph["id"] == box["type"]
+        assert [each["name"] for each in graph["inputs"]] == [each["name"] for each in box["inputs"]]
+        linked = [name for id, name in box["properties"]["proxyWidgets"] if id == "-1"]
+        assert linked == [each["name"] for each in box["inputs"] if "widget" in each]
+        for id, name in box["properties"]["proxyWidgets"][len(linked) :]:
+            assert name in {"seed", "control_after_generate"}
+            assert "seed" in {each["name"] for each in nodes[id]["inputs"]}
+
+
+def test_image_to_video_opens_with_few_nodes():
+    workflow = read(ROOT / "workflows" / "Pusa image-to-video (Wan2.2).json")
+    assert len([node for node in workflow["nodes"] if node["type"] != "MarkdownNote"]) <= 6
+
+
+BLUEPRINTS = {graph.box.title: graph for graph in blueprints()}
+
+
+@pytest.mark.parametrize("title", BLUEPRINTS)
+def test_a_blueprint_is_one_box_that_any_machine_can_read(title):
+    data = (ROOT / "subgraphs" / f"{title}.json").read_bytes()
+    assert data.isascii()  # ComfyUI 0.3.75 reads it in the encoding of the machine
+    workflow = json.loads(data)
+    (box,) = workflow["nodes"]
+    (graph,) = subgraphs(workflow)
+    assert box["type"] == graph["id"]
+    assert graph["name"] == box["title"] == title
+    assert all(each["link"] is None for each in box["inputs"])
+    assert workflow["extra"]["BlueprintDescription"]
+    check_links(graph["nodes"], levels(workflow)[1][1], graph)
+
+
+@pytest.mark.parametrize("title", [title for title in BLUEPRINTS if title != "Pusa models"])
+def test_a_template_holds_the_blueprint_of_its_task(title):
+    template = read(ROOT / "workflows" / f"{title} (Wan2.2).json")
+    assert subgraphs(template) == subgraphs(read(ROOT / "subgraphs" / f"{title}.json"))
 
 
 def test_nodes_say_which_pack_and_version_they_come_from(workflow):
@@ -184,6 +290,11 @@ def test_a_demo_differs_from_its_workflow_only_in_files_sizes_and_text(title):
 
 
 def test_no_two_nodes_overlap_and_groups_hold_theirs(workflow):
+    for nodes, groups in [(each["nodes"], each["groups"]) for each in (workflow, *subgraphs(workflow))]:
+        check_places(nodes, [group["bounding"] for group in groups])
+
+
+def check_places(nodes: list[dict], frames: list[list[float]]) -> None:
     boxes = {
         node["id"]: (
             node["pos"][0],
@@ -191,14 +302,13 @@ def test_no_two_nodes_overlap_and_groups_hold_theirs(workflow):
             node["pos"][0] + node["size"][0],
             node["pos"][1] + node["size"][1],
         )
-        for node in workflow["nodes"]
+        for node in nodes
     }
     for a, one in boxes.items():
         for b, other in boxes.items():
             apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
             assert a == b or apart, (a, b)
-    frames = [group["bounding"] for group in workflow["groups"]]
-    notes = {node["id"] for node in workflow["nodes"] if node["type"] == "MarkdownNote"}
+    notes = {node["id"] for node in nodes if node["type"] == "MarkdownNote"}
     for id, (left, top, right, bottom) in boxes.items():
         inside = [
             x <= left and y <= top and right <= x + width and bottom <= y + height

@@ -33,7 +33,7 @@ def test_what_the_demo_chooses_by_itself_is_there():
 
 def test_words_choose_the_demos_whose_names_hold_all_of_them():
     chosen = run_demo.choose(run_demo.load_demos(), ["Extension", "lightx2v"], every=False)
-    assert [demo.name for demo in chosen] == ["video extension (Wan2.2 + LightX2V)"]
+    assert [demo.name for demo in chosen] == ["video extension step by step (Wan2.2 + LightX2V)"]
 
 
 def test_every_file_that_a_demo_workflow_loads_is_written(written):

@@ -14,6 +14,7 @@ PUBLISHED = {
     "LICENSE",
     "README.md",
     "__init__.py",
+    "assets",
     "js",
     "locales",
     "nodes",
@@ -22,6 +23,7 @@ PUBLISHED = {
     "requirements-fleet.txt",
     "requirements-train.txt",
     "requirements.txt",
+    "subgraphs",
     "workflows",
 }
 FLAGGED_IN_PYTHON = re.compile(

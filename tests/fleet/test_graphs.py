@@ -10,11 +10,11 @@ from pusa_core.fleet.graphs import converted, find_input, graph_digest, prompt_i
 @pytest.fixture
 def graph(pack_root):
     """A published template: Wan2.2 image-to-video."""
-    return read_graph(pack_root / "workflows" / "api" / "Pusa image-to-video (Wan2.2).json")
+    return read_graph(pack_root / "workflows" / "api" / "Pusa image-to-video step by step (Wan2.2).json")
 
 
 def test_every_published_graph_of_one_picture_takes_a_folder_without_a_word(pack_root):
-    names = ("image-to-video (Wan2.1)", "image-to-video (Wan2.2)", "image-to-video (Wan2.2 + LightX2V)")
+    names = ("image-to-video (Wan2.1)", "image-to-video (Wan2.2)", "image-to-video step by step (Wan2.2)")
     for name in names:
         found = read_graph(pack_root / "workflows" / "api" / f"Pusa {name}.json")
         assert graphs.title(found, graphs.picture_input(found)[0]) == "First frame"

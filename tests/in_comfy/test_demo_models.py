@@ -3,12 +3,13 @@
 from itertools import islice
 from pathlib import Path
 
+import comfy.model_management
 import folder_paths
 import nodes as comfy_nodes
 import pytest
 import torch
 
-from comfyui_pusa.demo import data, zoo
+from comfyui_pusa.demo import data, progressive_eval, zoo
 from comfyui_pusa.demo.training.vae import psnr
 from comfyui_pusa.pusa_core.conditions import FrameCondition
 
@@ -63,6 +64,7 @@ def test_comfyuis_vae_gives_our_latents_and_pictures(clips):
 @pytest.mark.parametrize("name", [zoo.BASE, zoo.HIGH_NOISE, zoo.LOW_NOISE])
 def test_comfyuis_model_gives_our_velocity(name):
     loaded = comfy_nodes.UNETLoader().load_unet(f"{name}.safetensors", "default")[0]
+    comfy.model_management.load_models_gpu([loaded])
     latent = torch.randn(1, 16, 5, 8, 8, generator=torch.Generator().manual_seed(1))
     text = data.text_embedding(
         data.Scene("circle", "red", "dark", "up", "slowly", "small", 8, 32, 40).caption
@@ -128,6 +130,29 @@ def test_the_expert_pair_through_comfyui_and_the_nodes_is_our_own_codes_pair(pac
     )
     given = [FrameCondition(latents[:1, :, :1], 0, 0.0)]
     ours = zoo.sample(pair, [scenes[0].caption], zoo.Settings(steps=6), given)
+    torch.testing.assert_close(made, ours, atol=1e-4, rtol=0)
+
+
+def test_a_progressive_run_through_comfyui_is_the_one_that_the_tables_measure(pack, clips):
+    from comfy.latent_formats import Wan21
+
+    scenes, videos, latents = clips
+    caption, multipliers = scenes[0].caption, torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0])
+    small = zoo.encode(zoo.vae(), progressive_eval.shrunk_pictures(videos[:1], 32, 32))
+    kind = progressive_eval.Kind("six steps", {zoo.PUSA: 1.0}, 6, 2.0)
+    noise = torch.randn(1, 16, 5, 8, 8, generator=torch.Generator().manual_seed(7))
+    runner = progressive_eval.Runner(kind, [caption])
+    ours = runner.run(progressive_eval.Way("half", "1/2"), latents[:1], lambda _: small, noise, multipliers)
+    given = torch.zeros_like(small)
+    given[:, :, :1] = Wan21().process_out(small[:, :, :1])
+    model = comfy_nodes.UNETLoader().load_unet(f"{zoo.BASE}.safetensors", "default")[0]
+    model = pack["PusaLoraLoader"].execute(model, f"{zoo.PUSA}.safetensors", 1.0, "wan2.1").result[0]
+    model = (
+        pack["PusaProgressive"]
+        .execute(model, "1/2", 0.875, {"samples": given, "noise_multipliers": multipliers})
+        .result[0]
+    )
+    made = pusa_image_to_video(pack, model, latents[:1], caption)
     torch.testing.assert_close(made, ours, atol=1e-4, rtol=0)
 
 

@@ -18,6 +18,7 @@ BUILDERS = {
     "Pusa Frozen Frame Cache": lambda pack, model, value: pack["PusaFrozenFrameCache"].execute(model, value)[
         0
     ],
+    "Pusa Progressive": lambda pack, model, value: pack["PusaProgressive"].execute(model, "1/2", value)[0],
     "EasyCache": lambda pack, model, value: composition.easy_cache(model, value),
     "LazyCache": lambda pack, model, value: composition.lazy_cache(model, value),
     "context windows": lambda pack, model, value: composition.context_windows(model, value),
@@ -28,6 +29,7 @@ BUILDERS = {
 VALUES = {
     "Loop Model": (2, 3),
     "Pusa Frozen Frame Cache": (2, 9),
+    "Pusa Progressive": (0.875, 0.95),
     "EasyCache": (0.05, 0.5),
     "LazyCache": (0.05, 0.5),
     "context windows": (9, 17),

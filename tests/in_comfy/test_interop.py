@@ -1,6 +1,10 @@
 """Beside packs that take the forward or the weights over, with doubles of how they do it (docs/COMPOSITION.md: the packs)."""
 
 import logging
+import sys
+import threading
+import types
+from concurrent.futures import ThreadPoolExecutor
 from types import MethodType
 
 import comfy.k_diffusion.sampling
@@ -85,6 +89,119 @@ def test_tokens_split_over_gpus_without_their_timesteps_are_refused(load_tiny_wa
     """In silence, nearly all tokens would get another frame's timestep (20 tokens here, 4 a frame)."""
     latent = video_latent(GIVEN)
     model = with_forward(load_tiny_wan(), split_over(ranks, splits_modulation=False))
+    with pytest.raises(PusaError, match="splits the video over several GPUs"):
+        ksampler(vectorized(model, latent), latent)
+
+
+class Gpus:
+    """A double of xDiT's groups: every rank is a thread of this process, and gathering waits for all of them."""
+
+    def __init__(self, world: int):
+        self.world = world
+        self.here = threading.local()
+        self.barrier = threading.Barrier(world, timeout=60)
+        self.pieces: dict[int, torch.Tensor] = {}
+        self.module = types.ModuleType("xfuser.core.distributed")
+        self.module.get_sequence_parallel_world_size = lambda: self.world
+        self.module.get_sequence_parallel_rank = lambda: self.here.rank
+
+    def share(self, x: torch.Tensor) -> torch.Tensor:
+        """This rank's piece along dimension 1, filled up with zeros to equal pieces."""
+        missing = -x.shape[1] % self.world
+        filled = torch.cat((x, x.new_zeros((x.shape[0], missing, *x.shape[2:]))), 1)
+        return filled.chunk(self.world, 1)[self.here.rank]
+
+    def gather(self, x: torch.Tensor, length: int) -> torch.Tensor:
+        """All ranks' pieces in a row, without what they were filled up with."""
+        self.pieces[self.here.rank] = x
+        self.barrier.wait()
+        whole = torch.cat([self.pieces[rank] for rank in range(self.world)], 1)[:, :length]
+        self.barrier.wait()
+        return whole
+
+    def on_each(self, work):
+        """work() on all ranks at once; the result of rank 0."""
+
+        def run(rank):
+            self.here.rank = rank
+            try:
+                with torch.no_grad():
+                    return work()
+            except BaseException:
+                self.barrier.abort()
+                raise
+
+        with ThreadPoolExecutor(self.world) as threads:
+            runs = [threads.submit(run, rank) for rank in range(self.world)]
+        return runs[0].result()
+
+
+def parallel_forward(gpus: Gpus):
+    """raylight's calling convention with all ranks at work: shares of tokens and rotations, all of the modulation, attention over all."""
+
+    def attention(self, x, freqs, transformer_options=None):
+        rotate, heads = comfy.ldm.wan.model.apply_rope1, (*x.shape[:2], self.num_heads, self.head_dim)
+        query = rotate(self.norm_q(self.q(x)).view(heads), freqs).flatten(2)
+        key = rotate(self.norm_k(self.k(x)).view(heads), freqs).flatten(2)
+        length = gpus.length
+        key, value = gpus.gather(key, length), gpus.gather(self.v(x), length)
+        return self.o(
+            comfy.ldm.wan.model.optimized_attention(
+                query, key, value, heads=self.num_heads, transformer_options=transformer_options
+            )
+        )
+
+    def forward_orig(self, x, t, context, clip_fea=None, freqs=None, transformer_options=None, **kwargs):
+        x = self.patch_embedding(x.float()).to(x.dtype)
+        grid = x.shape[2:]
+        x = x.flatten(2).transpose(1, 2)
+        gpus.length = x.shape[1]
+        embed = comfy.ldm.wan.model.sinusoidal_embedding_1d
+        e = self.time_embedding(embed(self.freq_dim, t.flatten()).to(x.dtype)).reshape(
+            t.shape[0], -1, self.dim
+        )
+        modulation = self.time_projection(e).unflatten(2, (6, self.dim))
+        context = self.text_embedding(context)
+
+        def blocks():
+            local, rotation = gpus.share(x), gpus.share(freqs)
+            for block in self.blocks:
+                local = block(
+                    local,
+                    e=modulation,
+                    freqs=rotation,
+                    context=context,
+                    transformer_options=transformer_options,
+                )
+            return gpus.gather(local, gpus.length)
+
+        return self.unpatchify(self.head(gpus.on_each(blocks), e), grid)
+
+    return forward_orig, attention
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5, 10, 20])
+def test_tokens_split_over_gpus_get_the_timesteps_of_their_frames(load_tiny_wan, monkeypatch, ranks):
+    """20 tokens, 4 a frame: shares of half frames, whole ones, single tokens, and (3) the last share filled up."""
+    latent, gpus = video_latent((0.0, 0.3, 1.0, 1.0, 1.0)), Gpus(ranks)
+    theirs = ksampler(vectorized(load_tiny_wan(), latent), latent)
+    monkeypatch.setitem(sys.modules, "xfuser.core.distributed", gpus.module)
+    forward_orig, attention = parallel_forward(gpus)
+    model = with_forward(load_tiny_wan(), forward_orig)
+    for index, block in enumerate(model.model.diffusion_model.blocks):
+        model.add_object_patch(
+            f"diffusion_model.blocks.{index}.self_attn.forward", MethodType(attention, block.self_attn)
+        )
+    ours = ksampler(vectorized(model, latent), latent)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_a_share_that_is_not_by_the_convention_is_refused_beside_xdit_too(load_tiny_wan, monkeypatch):
+    gpus = Gpus(4)
+    gpus.here.rank = 0
+    monkeypatch.setitem(sys.modules, "xfuser.core.distributed", gpus.module)
+    latent = video_latent(GIVEN)
+    model = with_forward(load_tiny_wan(), split_over(2, splits_modulation=False))
     with pytest.raises(PusaError, match="splits the video over several GPUs"):
         ksampler(vectorized(model, latent), latent)
 

@@ -48,3 +48,13 @@ def test_long_video_shows_what_a_first_video_needs_where_the_host_folds_the_rest
     shown = [one.id for one in inputs if not getattr(one, "advanced", None)]
     assert {"positive", "width", "height", "duration", "seed", "steps", "cfg", "start", "end"} <= set(shown)
     assert len(shown) < len(inputs) - 8
+
+
+def test_the_essentials_show_what_a_first_graph_needs_where_the_host_has_them(pack):
+    shown = {name: getattr(node.GET_SCHEMA(), "essentials_category", None) for name, node in pack.items()}
+    if "essentials_category" not in inspect.signature(io.Schema).parameters:
+        assert set(shown.values()) == {None}
+        return
+    assert {name for name, category in shown.items() if category} == {
+        "PusaConditionFrames", "PusaConditionVideo", "PusaStitch", "PusaLongVideo",
+    }  # fmt: skip

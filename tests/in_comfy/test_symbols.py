@@ -18,6 +18,7 @@ BESIDE_NEEDS = {
             "Pusa Stages",
             "Apply Vectorized Timesteps",
             "Pusa Frozen Frame Cache",
+            "Pusa Progressive",
             "Loop Model",
         )
     },  # they look at the model's class

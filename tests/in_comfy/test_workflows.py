@@ -207,6 +207,24 @@ def test_the_demo_version_of_every_workflow_runs(title, server, demo_models, dem
     assert all(path.stat().st_size > 1000 for path in videos)
 
 
+@pytest.mark.server
+@pytest.mark.parametrize("fast", [True, False])
+def test_speed_or_quality_runs_the_loaders_of_one_way_alone(fast, server, demo_models, demo_inputs):
+    prompt = api_prompt(demo_zoo.demo_version(GRAPHS["Pusa image-to-video (Wan2.2)"]))
+    for node in prompt.values():
+        match node["class_type"]:
+            case "PusaSpeed":
+                node["inputs"] |= {"fast": fast, "fast_steps": STEPS, "full_steps": STEPS}
+            case "PusaLoraLoader":
+                node["inputs"]["alpha"] = 0.7 + 0.1 * fast  # of no other run, or its result would be kept from there
+    ran = server.run(prompt).outputs.keys()  # our loaders say what they matched, so each that ran is there
+    loaders = {id: node["class_type"] for id, node in prompt.items()}
+    distilled = {id for id, kind in loaders.items() if kind == "PusaLightX2VLoader"}
+    assert len(distilled) == 2
+    assert distilled & ran == (distilled if fast else set())
+    assert {id for id, kind in loaders.items() if kind == "PusaLoraLoader"} <= ran
+
+
 FOLDER_ITEM = {
     "prompt": "a cat", "negative": "", "noise_multipliers": "0.3", "seed": 1, "steps": 1, "cfg": 1.0, "item": None, "status": "",
 }  # fmt: skip

@@ -40,6 +40,16 @@ describe("checkGraph", () => {
     });
   }
 
+  for (const [fast, count] of /** @type {[boolean, number][]} */ ([[true, 1], [false, 0]])) {
+    test(`LightX2V counts where Speed or Quality is ${fast ? "fast" : "full quality"} or not`, () => {
+      const content = right();
+      content.distilled = ["PusaLightX2VLoader", { model: ["5"], lora_name: "l.safetensors" }];
+      content.speed = ["PusaSpeed", { fast_model: ["distilled"], full_model: ["5"], fast }];
+      content[8] = ["PusaSampler", { model: ["speed"], latent: ["7"], cfg: 3, shift: 5 }];
+      assert.equal(checkGraph(graph(content)).filter((one) => one.startsWith("LightX2V")).length, count);
+    });
+  }
+
   test("given frames without a Pusa LoRA are named", () => {
     const content = right();
     content[2] = ["ModelNoise", { model: ["1"] }];

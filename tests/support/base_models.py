@@ -1,12 +1,15 @@
 """A tiny model, VAE and prompt of every base, built by ComfyUI's own code; the tests of bases go over all of them."""
 
+import json
+import math
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from support import tiny_mochi, tiny_wan
+from support import layouts, tiny_ltxv, tiny_mochi, tiny_wan
 
 
 def wan():
@@ -35,13 +38,20 @@ def loaded(weights: dict[str, Tensor]):
     return comfy.sd.load_diffusion_model_state_dict(weights, model_options={"dtype": torch.float32})
 
 
-MODELS: dict[str, Callable] = {"wan": wan, "wan22_5b": wan22_5b, "mochi": tiny_mochi.model}
+MODELS: dict[str, Callable] = {
+    "wan": wan,
+    "wan22_5b": wan22_5b,
+    "mochi": tiny_mochi.model,
+    "ltxv": tiny_ltxv.model,
+}
 """By the id of the base."""
 
 
 def prompt(base_id: str, seed: int) -> list:
     """A CONDITIONING for a model of the base."""
-    return tiny_mochi.prompt(seed, 5) if base_id == "mochi" else [[tiny_wan.context(seed), {}]]
+    if base_id in ("mochi", "ltxv"):
+        return (tiny_mochi if base_id == "mochi" else tiny_ltxv).prompt(seed, 5)
+    return [[tiny_wan.context(seed), {}]]
 
 
 def wan_vae():
@@ -88,19 +98,33 @@ def mochi_vae(half: str = ""):
         return vae_of(Narrow(), half)
 
 
-def vae_of(module: torch.nn.Module, half: str = ""):
-    """ComfyUI's VAE of a module's layout with random weights; half: keep only keys with this beginning."""
+def ltxv_vae():
+    """An LTX-Video VAE 16 wide, which ComfyUI would build 128 wide; the blocks are in the file's metadata, as the published ones."""
+    import comfy.ldm.lightricks.vae.causal_video_autoencoder as module
+
+    blocks = [["res_x", 1], ["compress_all", 1], ["compress_all", 1], ["compress_all", 1], ["res_x", 1]]
+    config = {
+        "dims": 3, "latent_channels": 128, "blocks": blocks, "patch_size": 4, "norm_layer": "pixel_norm",
+        "latent_log_var": "uniform", "causal_decoder": False, "spatial_padding_mode": "zeros",
+    }  # fmt: skip
+    encoder, decoder = (partial(getattr(module, name), base_channels=16) for name in ("Encoder", "Decoder"))
+    with replaced(module, "Encoder", encoder), replaced(module, "Decoder", decoder):
+        return vae_of(module.VideoVAE(config=config), metadata={"config": json.dumps({"vae": config})})
+
+
+def vae_of(module: torch.nn.Module, half: str = "", metadata: dict[str, str] | None = None):
+    """ComfyUI's VAE of a module's layout with random weights; half: keep only keys with this beginning; metadata: of its file."""
     import comfy.sd
 
     generator = torch.Generator().manual_seed(7)
     weights = {
-        key: 1 + 0.1 * torch.randn(value.shape, generator=generator)
-        if key.endswith("gamma") or (value.ndim == 1 and key.endswith("weight"))
-        else torch.randn(value.shape, generator=generator) / max(value[0].numel(), 1) ** 0.5
-        for key, value in module.state_dict().items()
+        key: 1 + 0.1 * torch.randn(shape, generator=generator)
+        if key.endswith("gamma") or (len(shape) == 1 and key.endswith("weight"))
+        else torch.randn(shape, generator=generator) / math.prod(shape[1:]) ** 0.5
+        for key, shape in layouts.shapes(module).items()
         if key.startswith(half)
     }
-    return comfy.sd.VAE(sd=weights)
+    return comfy.sd.VAE(sd=weights, metadata=metadata)
 
 
 @contextmanager
@@ -114,5 +138,5 @@ def replaced(owner, name: str, value):
         setattr(owner, name, before)
 
 
-VAES: dict[str, Callable] = {"wan": wan_vae, "wan22_5b": wan22_5b_vae, "mochi": mochi_vae}
+VAES: dict[str, Callable] = {"wan": wan_vae, "wan22_5b": wan22_5b_vae, "mochi": mochi_vae, "ltxv": ltxv_vae}
 """By the id of the base."""

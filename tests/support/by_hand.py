@@ -5,6 +5,7 @@ No patch, wrapper or node of the pack or of ComfyUI takes part; what they do is 
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from support import tiny_wan
-from support.comfy_runs import CFG, SEED, SHIFT, prompt
+from support.comfy_runs import CFG, HEIGHT, SEED, SHIFT, WIDTH, prompt, video_latent
 
 STEPS = 4
 MULTIPLIERS = (0.0, 0.0, 0.3, 1.0, 1.0)
@@ -54,6 +55,7 @@ class Setup:
     hook: bool = False
     stages: tuple[int, ...] = ()  # steps at which a further sampler node takes over
     steps: int = STEPS
+    small_until: float | None = None  # sigma down to which steps run at half of width and height
 
     def each(self, **changes: Any) -> "Setup":
         """The same with changes to every model that a node reaches here: one before a switch, all of them after it."""
@@ -99,6 +101,7 @@ class Part:
         self.multipliers = torch.tensor(side.multipliers)
         self.memories: dict[Any, Memory] = {}
         self.evaluations = 0
+        self.last: Tensor | None = None  # the last clean estimate
         self.lazy_difference: Tensor | None = None
 
     def levels(self, sigma: Tensor) -> Tensor:
@@ -117,7 +120,8 @@ class Part:
             for function in (options or {}).get("sampler_post_cfg_function", ()):
                 found = function({"denoised": found, "uncond_denoised": negative})
         self.evaluations += 1
-        return found if self.mask is None else found * self.mask + self.clean * (1 - self.mask)
+        self.last = found if self.mask is None else found * self.mask + self.clean * (1 - self.mask)
+        return self.last
 
     def guided(self, x: Tensor, sigma: Tensor, options: dict | None) -> tuple[Tensor, Tensor | None]:
         def of(text: int) -> Tensor:
@@ -231,8 +235,32 @@ def result(setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
     noise = comfy.sample.prepare_noise(latent["samples"], SEED)
     clean = Wan21().process_in(latent["samples"])
     mask = latent["noise_mask"].reshape(1, 1, *latent["samples"].shape[2:]) if setup.masked else None
+    seed, stages, begun = SEED, setup.stages, clean
+    if setup.small_until is not None:
+        steps = small_steps(sigmas[: stages[0] + 1] if stages else sigmas, setup.small_until)
+        multipliers = torch.tensor(setup.sides[0].multipliers)
+        small = Wan21().process_in(small_latent(setup)["samples"]).expand(setup.batch, -1, -1, -1, -1)
+        levels = torch.cat((sigmas[:steps], torch.zeros(1)))
+        half = (
+            None
+            if mask is None
+            else torch.nn.functional.interpolate(mask, scale_factor=(1, 0.5, 0.5), mode="trilinear")
+        )
+        made = run_phase(setup, levels, small, half_noise(noise), half, (), SEED)
+        larger = torch.nn.functional.interpolate(made, scale_factor=(1, 2, 2), mode="trilinear")
+        begun = torch.where((multipliers < 1)[:, None, None], clean, larger)
+        sigmas, seed = sigmas[steps:], SEED + 1
+        stages = tuple(stage - steps for stage in stages if stage > steps)
+    return Wan21().process_out(run_phase(setup, sigmas, clean, noise, mask, stages, seed, begun))
+
+
+def run_phase(
+    setup: Setup, sigmas: Tensor, clean: Tensor, noise: Tensor, mask: Tensor | None,
+    stages: tuple[int, ...], seed: int, begun: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """All steps at one size; begun: the clean latent that they begin with. Without it, small steps: the last clean estimate."""
     changes = [int((sigmas[:-1] >= end).sum()) for end in setup.ends]
-    cuts = sorted({0, *setup.stages, *changes, len(sigmas) - 1})
+    cuts = sorted({0, *stages, *changes, len(sigmas) - 1})
     x, first = None, None
     for begin, end in itertools.pairwise(cuts):
         number = sum(begin >= change for change in changes)
@@ -240,10 +268,39 @@ def result(setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
         part = Part(setup, setup.sides[number], sigmas[begin : end + 1], clean, noise, mask)
         if x is None:
             level = part.levels(sigmas[begin])
-            x = (1 - level) * clean + level * noise
+            x = (1 - level) * (clean if begun is None else begun) + level * noise
         # a further model's fresh noise must not repeat the first one's
-        x = run_sampler(setup, part, x, SEED + number - first)
-    return Wan21().process_out(x)
+        x = run_sampler(setup, part, x, seed + number - first)
+    # uni_pc calls nobody back, so its result is what goes on
+    return x if begun is not None or setup.sampler.startswith("uni_pc") else part.last
+
+
+def small_steps(sigmas: Tensor, until: float) -> int:
+    levels = sigmas.tolist()
+    return sum(level >= until and after > 0 for level, after in itertools.pairwise(levels))
+
+
+def small_latent(setup: Setup) -> dict:
+    """The given frames at half of width and height, the same for all of a batch."""
+    return video_latent(setup.sides[0].multipliers or MULTIPLIERS, seed=901, size=(HEIGHT // 2, WIDTH // 2))
+
+
+def half_noise(noise: Tensor) -> Tensor:
+    """The lower half of the noise's frequencies along height and width, as noise of half the size."""
+    for axis in (3, 4):
+        size = noise.shape[axis]
+        waves = cosines(size // 2).T @ cosines(size)[: size // 2]
+        noise = torch.tensordot(noise.double(), waves, dims=([axis], [1])).movedim(-1, axis)
+    return noise.float()
+
+
+def cosines(size: int) -> Tensor:
+    """Orthonormal waves, row k with k half periods."""
+    rows = [
+        [math.cos(math.pi * k * (place + 0.5) / size) * math.sqrt((1 if k == 0 else 2) / size) for place in range(size)]
+        for k in range(size)
+    ]  # fmt: skip
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 def run_sampler(setup: Setup, part: Part, x: Tensor, seed: int) -> Tensor:

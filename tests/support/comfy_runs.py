@@ -16,9 +16,11 @@ def prompt(seed: int) -> list:
     return [[tiny_wan.context(seed), {}]]
 
 
-def video_latent(multipliers: Sequence[float], batch: int = 1, seed: int = 900) -> dict:
+def video_latent(
+    multipliers: Sequence[float], batch: int = 1, seed: int = 900, size: tuple[int, int] = (HEIGHT, WIDTH)
+) -> dict:
     """A LATENT in ComfyUI's space with given frames wherever the multiplier is below 1, and zeros elsewhere."""
-    shape = (batch, 16, len(multipliers), HEIGHT, WIDTH)
+    shape = (batch, 16, len(multipliers), *size)
     given = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     mask = torch.tensor(multipliers) < 1
     return {

@@ -18,6 +18,8 @@ from support.comfy_runs import CFG, SEED, SHIFT, ksampler_in_two_stages, prompt,
 VECTORIZED = "Apply Vectorized Timesteps"
 BY_BLOCK = "torch.compile of each block"
 HIGH, LOW, BOUNDARY = 10, 11, 0.875
+UNTIL = (0.875, 0.95)
+"""Sigma down to which Pusa Progressive runs small, by variant."""
 STAGES = ((12, 0.7), (LOW, BOUNDARY))
 """Later model and sigma of Pusa Stages, by variant; 0 may stand behind another stage."""
 SWITCHES = ("Wan2.2 MoE Switch", "Pusa Stages")
@@ -58,6 +60,7 @@ def features() -> dict[type, Treatment]:
     from comfyui_pusa.nodes.host.frozen_cache import FrozenFrameCache
     from comfyui_pusa.nodes.host.lora_patches import LoraOnDisk
     from comfyui_pusa.nodes.host.merge import MergedLoras
+    from comfyui_pusa.nodes.host.progressive import ProgressiveResolution
     from comfyui_pusa.nodes.host.roll import LoopRoll
     from comfyui_pusa.nodes.host.stages import Stages
     from comfyui_pusa.nodes.host.timesteps import VectorizedTimesteps
@@ -81,6 +84,10 @@ def features() -> dict[type, Treatment]:
         seed, end = STAGES[variant]
         return workshop.node("PusaStages", model, workshop.load(seed), end)
 
+    def progressive(workshop: Workshop, model: Any, variant: int) -> Any:
+        small = by_hand.small_latent(Setup((Side(HIGH),)))
+        return workshop.node("PusaProgressive", model, "1/2", UNTIL[variant], small)
+
     makers = {
         LoraOnDisk: (
             lambda workshop, model, variant: lora(workshop, model, 101 + 2 * variant),
@@ -101,6 +108,10 @@ def features() -> dict[type, Treatment]:
         FrozenFrameCache: (
             lambda workshop, model, variant: workshop.node("PusaFrozenFrameCache", model, 2 + variant),
             lambda setup, variant: setup.each(frozen=2 + variant),
+        ),
+        ProgressiveResolution: (
+            progressive,
+            lambda setup, variant: replace(setup, small_until=UNTIL[variant]),
         ),
         LoopRoll: (
             lambda workshop, model, variant: workshop.node("PusaLoopModel", model, 2 - variant),

@@ -7,6 +7,8 @@ draws here must never change. ComfyUI's block insists on 12,288 hidden units, he
 import torch
 from torch import Tensor
 
+from support import layouts
+
 CHANNELS, TOKENS = 12, 256
 CONFIG = {
     "image_model": "mochi_preview",
@@ -46,15 +48,17 @@ def model(seed: int = 1):
     base_model = config.get_model({})
     dit = base_model.diffusion_model
     generator = torch.Generator().manual_seed(seed)
-    shapes = {name: tuple(value.shape) for name, value in dit.state_dict().items()}
+    shapes = layouts.shapes(dit)
     weights = {
         name: torch.randn(shapes[name], generator=generator) * (0.04 if len(shapes[name]) > 1 else 0.1)
         + (1.0 if "norm" in name else 0.0)
         for name in sorted(shapes)
     }
-    dit.load_state_dict(weights)
     device = comfy.model_management.get_torch_device()
-    return comfy.model_patcher.ModelPatcher(base_model, load_device=device, offload_device=device)
+    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)  # since 0.12
+    made = patcher(base_model, load_device=device, offload_device=device)
+    dit.load_state_dict(weights)
+    return made
 
 
 def prompt(seed: int, tokens: int) -> list:

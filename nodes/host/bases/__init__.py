@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ....pusa_core.bases import Base
 from .host_base import HostBase
+from .ltxv import LTXVHost
 from .mochi import MochiHost
 from .wan import WanHost
 from .wan22_5b import Wan225bHost
 
-HOSTS: tuple[HostBase, ...] = (WanHost(), Wan225bHost(), MochiHost())
+HOSTS: tuple[HostBase, ...] = (WanHost(), Wan225bHost(), MochiHost(), LTXVHost())
 
 _BY_ID = {host.base.id: host for host in HOSTS}
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ....pusa_core.bases import Base
+from ....pusa_core.schedule import TIMESTEPS
 
 
 class HostBase:
@@ -28,6 +29,10 @@ class HostBase:
     def refusal(self, model: Any) -> str | None:
         """Why a BaseModel that looks like this base is not taken, a sentence; None where it does not look like it."""
         return None
+
+    def timesteps_per_sigma(self, config: Any) -> float:
+        """What ComfyUI gives a model of it for sigma 1; config: the model's own of ComfyUI."""
+        return float(config.sampling_settings.get("multiplier", TIMESTEPS))
 
     def timesteps(self, by_frame: Tensor, x: Tensor, conds: dict[str, Any]) -> Tensor:
         """What the DiT is given of the frames' timesteps [B, F], for x [B, C, F, H, W] and the conditioning's extras."""
