@@ -17,6 +17,7 @@ from .merge_loras import PusaMergeLoras
 from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
 from .stitch import PusaStitch
+from .sweep import PusaSweep
 from .training import PusaTrainingClip, PusaTrainingConfig, PusaTrainingFolder
 from .transition import PusaTransition
 
@@ -45,6 +46,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaFolderSave,
     PusaColorMatch,
     PusaColorDrift,
+    PusaSweep,
     PusaSchedulePlot,
     PusaDoctor,
     PusaTrainingFolder,

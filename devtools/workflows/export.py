@@ -13,6 +13,7 @@ COMFYUI_VERSION = "0.3.75"  # the version that the files were tested with
 PACK_ID = "pusa"
 PACK_VERSION = "0.1.0"
 NOTE_COLORS = {"color": "#432", "bgcolor": "#653"}  # ComfyUI's own for notes
+MUTED = 2  # LiteGraph's mode of a node that never runs
 OPTIONAL_SHAPE = 7  # LiteGraph's hollow circle
 FILE_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/comfyui-pusa/ComfyUI-Pusa/workflows")
 
@@ -34,6 +35,7 @@ def api_prompt(graph: Graph) -> dict[str, Any]:
             "_meta": {"title": node.title or node.type},
         }
         for node in graph.nodes
+        if not node.muted
     }
 
 
@@ -129,7 +131,7 @@ def ui_node(node: Node, order: int, box: Box, links: list[list[Any]]) -> dict[st
         "size": box.size(),
         "flags": {},
         "order": order,
-        "mode": 0,
+        "mode": MUTED if node.muted else 0,
         "inputs": inputs,
         "outputs": outputs,
         **({"title": node.title} if node.title else {}),

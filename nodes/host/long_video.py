@@ -163,7 +163,7 @@ class ComfyWindows:
     def __init__(self, request: LongVideoRequest, sampling: SamplingRequest, windows: int):
         self.request = request
         self.sampling = sampling
-        self.progress = StepsOfMany(request.model, windows, len(sampling.sigmas) - 1)
+        self.progress = StepsOfMany(request.model, [len(sampling.sigmas) - 1] * windows)
 
     def seed_of(self, window: Window) -> int:
         """The seed of a window: neighbouring windows with one seed would repeat each other's noise."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -21,11 +22,12 @@ def step_callback(model: Any, steps: int) -> Callable[[int, Tensor, Tensor, int]
 
 
 class StepsOfMany:
-    """One progress bar with previews over several runs of `steps` steps each."""
+    """One progress bar with previews over several runs."""
 
-    def __init__(self, model: Any, runs: int, steps: int):
-        self.steps = steps
-        self.bar = symbols.ProgressBar(runs * steps)
+    def __init__(self, model: Any, steps: Sequence[int]):
+        """steps: of each run."""
+        self.before = [0, *accumulate(steps)]
+        self.bar = symbols.ProgressBar(self.before[-1])
         self.previewer = symbols.get_previewer(model.load_device, model.model.latent_format)
 
     def callback(self, run: int) -> Callable[[int, Tensor, Tensor, int], None]:
@@ -33,7 +35,7 @@ class StepsOfMany:
 
         def show(step: int, x0: Tensor, x: Tensor, steps: int) -> None:
             preview = self.previewer and self.previewer.decode_latent_to_preview_image("JPEG", x0)
-            self.bar.update_absolute(run * self.steps + step + 1, preview=preview)
+            self.bar.update_absolute(self.before[run] + step + 1, preview=preview)
 
         return show
 
@@ -41,7 +43,7 @@ class StepsOfMany:
         """Show what a finished run made. picture: [H, W, 3], 0 to 1."""
         pixels = (picture * 255.0).clamp(0, 255).to("cpu", torch.uint8).numpy()
         preview = ("JPEG", Image.fromarray(pixels), PREVIEW_SIZE)
-        self.bar.update_absolute((run + 1) * self.steps, preview=preview)
+        self.bar.update_absolute(self.before[run + 1], preview=preview)
 
 
 def progress_over(count: int) -> Callable[[], None]:

@@ -28,7 +28,8 @@ def other_models(models):
             "head.head.weight": torch.zeros(4 * 48, width),
             "head.head.bias": torch.zeros(4 * 48),
         },
-        "tiny_camera.safetensors": weights | {"control_adapter.conv.weight": torch.zeros(width, 24 * 64, 2, 2)},
+        "tiny_camera.safetensors": weights
+        | {"control_adapter.conv.weight": torch.zeros(width, 24 * 64, 2, 2)},
     }
     for name, content in files.items():
         save_file({key: value.clone() for key, value in content.items()}, models / "diffusion_models" / name)
