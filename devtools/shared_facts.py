@@ -46,6 +46,7 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("SCHEDULER", node_names.SCHEDULER, "The node that makes the reference's schedule."),
         ("DOCTOR", node_names.DOCTOR, "The node that checks a graph."),
         ("SWEEP", node_names.SWEEP, "The node that tries settings on one picture."),
+        ("FOLDER", node_names.FOLDER, "The node that works through a folder of pictures."),
         ("LONG_VIDEO", node_names.LONG_VIDEO, "The node that makes a long video."),
         ("SWITCH", node_names.SWITCH, "The node that joins Wan2.2's two experts."),
         ("PUSA_LOADER", node_names.PUSA_LOADER, "The loader of Pusa's LoRAs."),

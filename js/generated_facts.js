@@ -57,6 +57,9 @@ export const DOCTOR = "PusaDoctor";
 /** The node that tries settings on one picture. */
 export const SWEEP = "PusaSweep";
 
+/** The node that works through a folder of pictures. */
+export const FOLDER = "PusaFolder";
+
 /** The node that makes a long video. */
 export const LONG_VIDEO = "PusaLongVideo";
 

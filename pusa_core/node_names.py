@@ -17,5 +17,6 @@ SAMPLER, APPLY, LONG_VIDEO = FRAME_AWARE = ("PusaSampler", "PusaVectorizedTimest
 SCHEDULER = "PusaScheduler"
 DOCTOR = "PusaDoctor"
 SWEEP = "PusaSweep"
+FOLDER = "PusaFolder"
 SWITCH = "PusaMoESwitch"
 PUSA_LOADER, LIGHTX2V_LOADER = LOADERS = ("PusaLoraLoader", "PusaLightX2VLoader")
