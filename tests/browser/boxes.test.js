@@ -222,6 +222,8 @@ describe("a run of the box", () => {
     const before = await queued(page);
     await page.locator(RUN).locator("visible=true").first().click();
     await finished(1);
+    const next = Object.values(await queued(page)).find(({ class_type }) => class_type === "PusaSampler");
+    assert.notEqual(next?.inputs.seed, 0, "the seed is the same after a run");
     assert.match(await copied(page), /^Pusa \| seed: 0 \| steps: 4 \| cfg: 1 \| shift: 5 \| sampler: euler \| size: 64x64 \| frames: 33 \| given: latent frame 0 \(video frame 0\) at 0.2 \| model: demo_wan2.2_t2v_high_noise.safetensors \+ demo_high_noise_pusa.safetensors \(1\) \+ .* \| prompt: a large red circle/);
     await fetch(`${comfy.server.url}/free`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ unload_models: true, free_memory: true }) });
     await new Promise((resolve) => setTimeout(resolve, 1500));
