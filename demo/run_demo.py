@@ -60,6 +60,7 @@ TASKS = (
     Task("retake of one window", has_truth=False),
     Task("music clip", has_truth=False),
     Task("folder of pictures", [0], has_truth=False),
+    Task("try settings", [0], has_truth=False),
 )
 
 # What `dev.py demo` runs when nothing is named: every kind of model, and the tasks on the two experts.

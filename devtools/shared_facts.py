@@ -49,6 +49,7 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("DOCTOR", node_names.DOCTOR, "The node that checks a graph."),
         ("SWEEP", node_names.SWEEP, "The node that tries settings on one picture."),
         ("DIRECTOR", node_names.DIRECTOR, "The node that makes a long video from a project."),
+        ("FOLDER", node_names.FOLDER, "The node that works through a folder of pictures."),
         ("LONG_VIDEO", node_names.LONG_VIDEO, "The node that makes a long video."),
         ("VIDEO_MAKERS", node_names.VIDEO_MAKERS, "Nodes that write a video of their own."),
         ("SWITCH", node_names.SWITCH, "The node that joins Wan2.2's two experts."),

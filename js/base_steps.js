@@ -2,7 +2,7 @@
 import { app } from "/scripts/app.js";
 import { WAN, baseOfFiles, baseOfGraph } from "./bases.js";
 import { chain } from "./chain.js";
-import { LONG_VIDEO } from "./generated_facts.js";
+import { FOLDER, LONG_VIDEO, SWEEP } from "./generated_facts.js";
 import { isInjector, readLatent } from "./run_reading.js";
 import { classOf } from "./wires.js";
 
@@ -10,8 +10,6 @@ import { classOf } from "./wires.js";
 
 /** Inputs that take whole latent frames. */
 const WHOLE_LENGTHS = ["context_frames", "window", "overlap", "length"];
-/** A node with neither model nor VAE: the base is that of its graph. */
-const FOLDER = "PusaFolder";
 /** A change of model or latent comes with no event; it is seen within this time. */
 const LOOK_MS = 500;
 
@@ -24,6 +22,7 @@ const nodes = new Set();
  */
 function baseAround(node) {
   if (isInjector(node)) return readLatent(node).base;
+  // neither model nor VAE
   if (classOf(node) === FOLDER) return baseOfGraph(node.graph?.nodes ?? []);
   return baseOfFiles(node) ?? WAN;
 }
@@ -50,7 +49,7 @@ app.registerExtension({
     }, LOOK_MS);
   },
   nodeCreated(node) {
-    if (!isInjector(node) && ![LONG_VIDEO, FOLDER].includes(classOf(node))) return;
+    if (!isInjector(node) && ![LONG_VIDEO, FOLDER, SWEEP].includes(classOf(node))) return;
     if (!node.widgets?.some(({ name }) => WHOLE_LENGTHS.includes(name))) return;
     node.onAdded = chain(node.onAdded, () => nodes.add(node));
     node.onRemoved = chain(node.onRemoved, () => nodes.delete(node));

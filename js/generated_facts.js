@@ -60,6 +60,9 @@ export const SWEEP = "PusaSweep";
 /** The node that makes a long video from a project. */
 export const DIRECTOR = "PusaDirector";
 
+/** The node that works through a folder of pictures. */
+export const FOLDER = "PusaFolder";
+
 /** The node that makes a long video. */
 export const LONG_VIDEO = "PusaLongVideo";
 

@@ -6,6 +6,10 @@ import { DIRECTOR_WORDS } from "./director_words.js";
 /** @type {Record<string, Partial<Record<Language, string>>>} the English text is the key */
 const WORDS = {
   ...DIRECTOR_WORDS,
+  "Contact sheet of the sweep": { zh: "扫描的对比图", ja: "スイープの一覧画像" },
+  "Tiles of the sweep": { zh: "扫描的各格", ja: "スイープの各コマ" },
+  "Take over {settings}": { zh: "采用 {settings}", ja: "{settings} を採用" },
+  "No Condition Frame Injector, Vectorized Timestep Sampler or Pusa LoRA Loader in this graph takes {settings}.": { zh: "此图中没有条件帧注入、向量化时间步采样器或 Pusa LoRA 加载器可采用 {settings}。", ja: "このグラフには {settings} を採用する条件フレーム注入、ベクトル化タイムステップサンプラー、Pusa LoRA ローダーがありません。" },
   "Noise timeline": { zh: "噪声时间线", ja: "ノイズタイムライン" },
   "Preset": { zh: "预设", ja: "プリセット" },
   "Settings the Pusa authors published": { zh: "Pusa 作者公布的设置", ja: "Pusa の作者が公開した設定" },

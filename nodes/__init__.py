@@ -20,6 +20,7 @@ from .sampling import PusaSampler, PusaScheduler, PusaVectorizedTimesteps
 from .schedule_plot import PusaSchedulePlot
 from .speed import PusaSpeed
 from .stitch import PusaStitch
+from .sweep import PusaSweep
 from .training import PusaTrainingClip, PusaTrainingConfig, PusaTrainingFolder
 from .transition import PusaTransition
 
@@ -51,6 +52,7 @@ NODES: list[type[io.ComfyNode]] = [
     PusaFolderSave,
     PusaColorMatch,
     PusaColorDrift,
+    PusaSweep,
     PusaSchedulePlot,
     PusaDoctor,
     PusaTrainingFolder,

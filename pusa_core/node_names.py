@@ -25,6 +25,7 @@ VIDEO_MAKERS = (LONG_VIDEO, DIRECTOR)
 SCHEDULER = "PusaScheduler"
 DOCTOR = "PusaDoctor"
 SWEEP = "PusaSweep"
+FOLDER = "PusaFolder"
 SWITCH = "PusaMoESwitch"
 SPEED = "PusaSpeed"
 SPEED_WAYS = ("fast", "full")

@@ -6,7 +6,7 @@ from typing import Any
 
 from .box_export import as_ascii, blueprint, boxed_workflow
 from .boxes import Split
-from .demo_zoo import demo_version
+from .demo_zoo import demo_version, has_demo
 from .export import api_prompt, as_text, ui_workflow
 from .graph import Graph
 from .node_types import NODE_TYPES, learn
@@ -19,13 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def workflow_files() -> dict[str, str]:
     """Path below the checkout -> content, for every workflow in both formats, shipped and demo."""
     contents: dict[str, str] = {}
-    for graph in all_workflows():
-        for folder, version in (("workflows", graph), ("demo/workflows", demo_version(graph))):
+    for graph in (*all_workflows(), *other_workflows()):
+        versions = [("workflows", graph)]
+        if has_demo(graph):
+            versions.append(("demo/workflows", demo_version(graph)))
+        for folder, version in versions:
             contents[f"{folder}/{version.title}.json"] = as_text(ui_file(version))
             contents[f"{folder}/api/{version.title}.json"] = as_text(api_prompt(version))
-    for graph in other_workflows():  # without a demo: the zoo is made of Wan models
-        contents[f"workflows/{graph.title}.json"] = as_text(ui_workflow(graph))
-        contents[f"workflows/api/{graph.title}.json"] = as_text(api_prompt(graph))
     for graph in blueprints():
         contents[f"subgraphs/{Split(graph).box.title}.json"] = as_ascii(blueprint(graph))
     return contents

@@ -6,6 +6,7 @@ from dataclasses import replace
 from . import model_files as files
 from .graph import Graph, Node, Output
 from .model_files import ModelFile
+from .other_bases import T2V_1_3B
 from .recipes import CONTEXT
 
 SIZE, LENGTH, STEPS = 64, 33, 16  # what the zoo's models were trained for
@@ -17,6 +18,7 @@ DEMO_FILES = {
     files.WAN21_T2V: "demo_wan2.1_t2v.safetensors",
     files.WAN22_HIGH: "demo_wan2.2_t2v_high_noise.safetensors",
     files.WAN22_LOW: "demo_wan2.2_t2v_low_noise.safetensors",
+    T2V_1_3B: "demo_wan2.1_t2v.safetensors",
     files.WAN_VAE: "demo_wan_vae.safetensors",
     files.PUSA_WAN21: "demo_pusa_v1.safetensors",
     files.PUSA_WAN22_HIGH: "demo_high_noise_pusa.safetensors",
@@ -44,6 +46,7 @@ DEMO_FOLDER = "demo_folder"
 FIXED = {
     "PusaConditionVideo": {"context_frames": CONTEXT},
     "PusaStitch": {"overlap_frames": CONTEXT},
+    "PusaSweep": {"width": SIZE, "height": SIZE, "length": LENGTH},
     "EmptyHunyuanLatentVideo": {"width": SIZE, "height": SIZE, "length": LENGTH},
     "PusaSpeed": {"full_steps": STEPS},
     "PusaDirector": {"width": SIZE, "height": SIZE},
@@ -61,6 +64,11 @@ NOTE = (
     "This is the shipped workflow on the small models of the demo zoo (64 x 64 pixels, 33 frames), which know only "
     "coloured shapes that move. Describe one as in the prompt here: size, colour, shape, direction, speed, background."
 )
+
+
+def has_demo(published: Graph) -> bool:
+    """Whether the zoo has a file for each of the graph's, but for text encoders, which words stand in for."""
+    return all(file in DEMO_FILES for file in published.model_files if file.directory != "text_encoders")
 
 
 def demo_version(published: Graph) -> Graph:
@@ -128,7 +136,7 @@ def demo_node(node: Node) -> Node:
         inputs["alpha"] = ALPHA
     for name, value in FIXED.get(node.type, {}).items():
         inputs[name] = value
-    if "steps" in inputs and not isinstance(inputs["steps"], Output) and inputs["steps"] > STEPS:
+    if isinstance(inputs.get("steps"), int) and inputs["steps"] > STEPS:
         inputs["steps"] = STEPS
     if "start_seconds" in inputs:
         inputs["start_seconds"] *= TIME_SCALE

@@ -14,6 +14,7 @@ PACK_ID = "pusa"
 PACK_VERSION = "0.1.0"
 NOTE_COLORS = {"color": "#432", "bgcolor": "#653"}  # ComfyUI's own for notes
 ZOOM = 0.6  # below it the frontend leaves out the text
+MUTED = 2  # LiteGraph's mode of a node that never runs
 OPTIONAL_SHAPE = 7  # LiteGraph's hollow circle
 FILE_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/comfyui-pusa/ComfyUI-Pusa/workflows")
 
@@ -35,6 +36,7 @@ def api_prompt(graph: Graph) -> dict[str, Any]:
             "_meta": {"title": node.title or node.type},
         }
         for node in graph.nodes
+        if not node.muted
     }
 
 
@@ -135,7 +137,7 @@ def ui_node(node: Node, order: int, box: Rectangle, links: list[list[Any]]) -> d
         "size": box.size(),
         "flags": {},
         "order": order,
-        "mode": 0,
+        "mode": MUTED if node.muted else 0,
         "inputs": inputs,
         "outputs": outputs,
         **({"title": node.title} if node.title else {}),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .model_files import ModelFile
@@ -33,6 +33,7 @@ class Node:
     title: str | None = None
     color: tuple[str, str] | None = None  # title bar, body
     after_generate: str = "randomize"  # what becomes of the seed after a run: randomize, fixed, ...
+    muted: bool = False  # drawn, but run only once the user switches it on; the API prompt is without it
 
     @property
     def node_type(self) -> NodeType:
@@ -95,6 +96,10 @@ class Graph:
         node = Node(len(self.nodes) + 1, type, ordered, self.groups[-1].title, title, color, after_generate)
         self.nodes.append(node)
         return node
+
+    def mute(self, group: str) -> None:
+        """Mute every node of a group."""
+        self.nodes = [replace(node, muted=True) if node.group == group else node for node in self.nodes]
 
     def note(self, title: str, markdown: str) -> None:
         """Add a note at the left edge; notes exist in the UI file only."""

@@ -65,6 +65,7 @@ TALLER_IN_NODES_2 = {
     "PusaSchedulePlot": 28,
     "PusaScheduler": 36,
     "PusaStages": 40,
+    "PusaSweep": 96,
     "PusaStitch": 52,
     "PusaTransition": 30,
     "PusaVectorizedTimesteps": 28,

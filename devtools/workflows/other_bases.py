@@ -1,6 +1,6 @@
 """Workflows of the bases beside Wan 14B: Mochi (Pusa V0.5), Wan2.2 5B, Wan2.1 1.3B, with their authors' values.
 
-The demo zoo has no models of these, so they have no demo version; tests run them on the tiny models of tests/support/base_models.py.
+The demo zoo plays Wan2.1 1.3B; it has no models of the others, so they have no demo version. Tests run them on the tiny models of tests/support/base_models.py.
 """
 
 from collections.abc import Callable, Iterator

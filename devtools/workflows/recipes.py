@@ -335,6 +335,38 @@ def image_to_video_at_two_sizes(graph: Graph, loaded: Loaded) -> None:
     save(graph, images, "pusa_two_sizes")
 
 
+FINAL = "Final video (muted: select it and press Ctrl+M)"
+
+
+def try_settings(graph: Graph, loaded: Loaded) -> None:
+    """Small videos of your picture with different settings side by side, measured; then the video itself with those you choose."""
+    text = prompt(
+        graph,
+        loaded,
+        "The scene comes to life with gentle, natural movement while the camera slowly moves closer.",
+    )
+    with graph.group("Sweep", 1):
+        start = picture(graph, "First frame")
+        sweep = graph.add(
+            "PusaSweep", model=loaded.model, positive=text[0], negative=text[1], vae=loaded.vae, image=start,
+            multipliers="0, 0.2, 0.4", steps=str(loaded.family.steps), seeds="0, 1", cfg=loaded.family.cfg,
+        )  # fmt: skip
+        graph.add("SaveVideo", video=sweep.out("video"), filename_prefix="video/pusa_try_settings")
+    with graph.group(FINAL, 2):
+        latent = graph.add(
+            "PusaConditionFrames",
+            vae=loaded.vae,
+            latent=empty_video(graph),
+            images=start,
+            positions="0",
+            noise_multipliers="0.2",
+        )
+        images = graph.add("VAEDecode", samples=sample(graph, loaded, text, latent), vae=loaded.vae)
+        video = graph.add("CreateVideo", images=images, fps=float(FPS))
+        graph.add("SaveVideo", video=video, filename_prefix="video/pusa_chosen_settings")
+    graph.mute(FINAL)
+
+
 def start_end_frames(graph: Graph, loaded: Loaded) -> None:
     """A video from your first picture to your last."""
     text = prompt(
@@ -945,6 +977,18 @@ TASKS = (
             "distilled, then the low-noise expert.",
         ),
         (WAN22_STAGES,),
+    ),
+    Task(
+        "try settings",
+        try_settings,
+        (
+            "**First frame**: choose your picture.",
+            WRITE_PROMPT,
+            "**Pusa Sweep**: the lists make a grid, at most 36 tiles. Queue it: the sheet shows every tile with what was measured, the best "
+            "trade-off framed. Finished tiles are kept.",
+            "Click a tile: the injector and the sampler of the final video take its values. Then select the muted group, press Ctrl+M, and queue.",
+        ),
+        (WAN22_LIGHTX2V,),
     ),
     Task(
         "image-to-video at two sizes",

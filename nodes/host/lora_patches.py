@@ -207,6 +207,24 @@ def with_lora(model: Any, file: WeightFile, changes: Iterable[Change], facts: Lo
     return apply(model, LoraOnDisk(file, tuple(changes), facts))
 
 
+def strength_replaced(clone: Any, lora: LoraOnDisk, strength: float) -> None:
+    """Give a LoRA's patches on a fresh clone another strength, in their places; the model it was cloned from keeps its own."""
+    mine = {change.keys for change in lora.parts}
+    for key, entries in clone.patches.items():
+        clone.patches[key] = [
+            (strength, *entry[1:]) if _reads(entry[1], lora.facts.fingerprint, mine) else entry
+            for entry in entries
+        ]
+
+
+def _reads(patch: Any, fingerprint: str, keys: set[tuple[str, ...]]) -> bool:
+    """Whether a weight patch reads one of the keys of this file."""
+    source = getattr(patch, "source", None)
+    return (
+        isinstance(source, OnDisk) and source.reader.fingerprint == fingerprint and source.change.keys in keys
+    )
+
+
 def patch_bare_parameters(patcher: Any, device: torch.device | None, *_: Any) -> None:
     """ON_LOAD callback: patch the parameters that hang on a block itself, such as blocks.0.modulation.
 

@@ -11,12 +11,12 @@ from ...pusa_core.bases import BASES, WAN, Base, base_of_channels, known_bases
 from ...pusa_core.conditions import check_video_samples, frame_multipliers
 from ...pusa_core.errors import PusaError
 from . import symbols
-from .bases import HOSTS, HostBase
+from .bases import HOSTS, VARIANTS, HostBase
 
 
 def require_base(model: Any) -> HostBase:
     """The base of a MODEL; refuses one that is of no base, or a variant with inputs of its own."""
-    usable = [host for host in HOSTS if not symbols.missing(host.needs)]
+    usable = [host for host in (*HOSTS, *VARIANTS) if not symbols.missing(host.needs)]
     for host in usable:
         if host.is_this(model.model):
             return host
@@ -43,7 +43,7 @@ def require_wan_forward(model: Any, what: str) -> HostBase:
     if not host.has_wan_forward:
         able = ", ".join(one.base.title for one in HOSTS if one.has_wan_forward)
         raise PusaError(
-            f"{what} works inside Wan's forward, which {host.base.title} does not have. Take it out, or use one of: {able}."
+            f"{what} works inside Wan's forward, which {host.title or host.base.title} does not have. Take it out, or use one of: {able}."
         )
     return host
 

@@ -16,6 +16,8 @@ from ...pusa_core.errors import PusaError
 PLACES: dict[str, tuple[str, ...]] = {
     # model classes
     "WAN21": ("comfy.model_base:WAN21",),
+    "WAN21_Vace": ("comfy.model_base:WAN21_Vace",),
+    "VaceWanModel": ("comfy.ldm.wan.model:VaceWanModel",),
     "WAN22": ("comfy.model_base:WAN22",),
     "MochiLatents": ("comfy.latent_formats:Mochi",),
     "LTXV": ("comfy.model_base:LTXV",),

@@ -21,6 +21,9 @@ const TASKS = ["image-to-video", "start-end frames", "video extension", "long vi
 /** Widgets of the frontend that show a file or a text and end up in its prompt. */
 const PLAYERS = ["video-preview", "preview"];
 
+/** Milliseconds that the search for a node may take on a busy machine. */
+const SEARCHING = 2000;
+
 const comfy = comfyForThisFile();
 
 /** @param {string} task */
@@ -116,13 +119,45 @@ for (const vue of [false, true]) {
   });
 }
 
+/**
+ * Empties the canvas and adds a node by double click and its name, as a person does.
+ * @param {Page} page
+ * @param {string} name
+ * @returns {Promise<{inputs: string[], outputs: string[], widgets: string[]}>} of the box that came
+ */
+async function placed(page, name) {
+  await page.evaluate(() => window.app.graph.clear());
+  await page.mouse.dblclick(700, 500);
+  await page.waitForTimeout(SEARCHING);
+  await page.keyboard.type(name);
+  await page.waitForTimeout(SEARCHING);
+  await page.keyboard.press("Enter");
+  await page.waitForTimeout(SEARCHING);
+  await page.mouse.move(640, 500); // newer frontends put it down by a click
+  await page.mouse.click(640, 500);
+  await page.waitForFunction(() => window.app.graph.nodes.some((/** @type {any} */ { subgraph }) => subgraph), null, { timeout: 30_000 });
+  return page.evaluate(() => {
+    const box = window.app.graph.nodes.find((/** @type {any} */ { subgraph }) => subgraph);
+    const names = (/** @type {any[]} */ all) => all.map((each) => each.name);
+    return { inputs: names(box.inputs), outputs: names(box.outputs), widgets: names(box.widgets) };
+  });
+}
+
 describe("blueprints", () => {
-  test("all are in the node library with what they take and give, and one is put on the canvas as a box that runs", async () => {
+  test("all are served, and each is found by its name and put on the canvas as a box with its inputs", async () => {
     const { page, errors } = await openComfy(comfy.browser.context, comfy.server.url);
     const names = readdirSync(BLUEPRINTS).filter((name) => name.endsWith(".json")).map((name) => name.replace(/\.json$/, ""));
     assert.equal(names.length, TASKS.length + 1);
     const served = Object.values(await (await fetch(`${comfy.server.url}/global_subgraphs`)).json()).map(({ name }) => name);
-    for (const name of names) assert.ok(served.includes(name), name);
+    for (const name of names) {
+      assert.ok(served.includes(name), name);
+      const box = await placed(page, name);
+      const blueprint = JSON.parse(readFileSync(new URL(encodeURIComponent(`${name}.json`), BLUEPRINTS), "utf8"));
+      const [{ inputs, outputs, properties }] = blueprint.nodes;
+      assert.deepEqual(box.inputs.slice(0, inputs.length), inputs.map((/** @type {any} */ each) => each.name));
+      assert.deepEqual(box.outputs, outputs.map((/** @type {any} */ each) => each.name));
+      for (const [id, shown] of properties.proxyWidgets) if (id === "-1") assert.ok(box.widgets.includes(shown), `${name}: ${shown}`);
+    }
     assert.deepEqual(errors, []);
     await page.close();
   });
@@ -187,6 +222,8 @@ describe("a run of the box", () => {
     const before = await queued(page);
     await page.locator(RUN).locator("visible=true").first().click();
     await finished(1);
+    const next = Object.values(await queued(page)).find(({ class_type }) => class_type === "PusaSampler");
+    assert.notEqual(next?.inputs.seed, 0, "the seed is the same after a run");
     assert.match(await copied(page), /^Pusa \| seed: 0 \| steps: 4 \| cfg: 1 \| shift: 5 \| sampler: euler \| size: 64x64 \| frames: 33 \| given: latent frame 0 \(video frame 0\) at 0.2 \| model: demo_wan2.2_t2v_high_noise.safetensors \+ demo_high_noise_pusa.safetensors \(1\) \+ .* \| prompt: a large red circle/);
     await fetch(`${comfy.server.url}/free`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ unload_models: true, free_memory: true }) });
     await new Promise((resolve) => setTimeout(resolve, 1500));

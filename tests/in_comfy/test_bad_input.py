@@ -19,7 +19,7 @@ def node(class_type, **inputs):
 def other_models(models):
     """Small real files of models that Pusa is not for, in ComfyUI's diffusion_models folder."""
     weights = tiny_wan.weights(10)
-    width, channels = 256, 16
+    width = 256
     files = {
         "tiny_i2v.safetensors": weights | {"patch_embedding.weight": torch.zeros(width, 36, 1, 2, 2)},
         "tiny_5b.safetensors": weights
@@ -28,13 +28,8 @@ def other_models(models):
             "head.head.weight": torch.zeros(4 * 48, width),
             "head.head.bias": torch.zeros(4 * 48),
         },
-        "tiny_vace.safetensors": weights
-        | {"vace_patch_embedding.weight": torch.zeros(width, 6 * channels, 1, 2, 2)}
-        | {
-            key.replace("blocks.", "vace_blocks."): value
-            for key, value in weights.items()
-            if key.startswith("blocks.")
-        },
+        "tiny_camera.safetensors": weights
+        | {"control_adapter.conv.weight": torch.zeros(width, 24 * 64, 2, 2)},
     }
     for name, content in files.items():
         save_file({key: value.clone() for key, value in content.items()}, models / "diffusion_models" / name)
@@ -149,12 +144,12 @@ CASES = {
     "an image-to-video model": (
         {"model": {"unet_name": "tiny_i2v.safetensors"}},
         "PusaSampler",
-        r"image-to-video or control model: it takes 36 channels, a text-to-video model 16\. Load a Wan2\.1 or Wan2\.2 14B text",
+        r"This is an image-to-video model: it takes 36 channels, a text-to-video model 16, .*WanImageToVideo.* Load a Wan2\.1 or Wan2\.2 14B text",
     ),
-    "a VACE model": (
-        {"model": {"unet_name": "tiny_vace.safetensors"}},
+    "a camera model": (
+        {"model": {"unet_name": "tiny_camera.safetensors"}},
         "PusaSampler",
-        r"This is a VACE model",
+        r"This is a camera-control model, which has conditions of its own \(WanCameraImageToVideo",
     ),
     "the 5B model with a latent of the 14B ones": (
         {"model": {"unet_name": "tiny_5b.safetensors"}},

@@ -15,6 +15,8 @@ class HostBase:
     """ComfyUI's half of a Base. Holds no state: one instance serves every model."""
 
     base: ClassVar[Base]
+    title: ClassVar[str] = ""
+    """Of a variant with a forward of its own; else it goes by the base's."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Names of `symbols` without which its models cannot be told or patched."""
     patches: ClassVar[tuple[Any, ...]] = ()

@@ -13,33 +13,39 @@ from ..forward import by_frame_forward, forward_patches
 from .host_base import HostBase
 
 VARIANTS = {
-    "WAN21_Vace": "a VACE model, which has conditions of its own (WanVaceToVideo and KSampler run it)",
     "WAN21_Camera": "a camera-control model, which has conditions of its own (WanCameraImageToVideo and KSampler run it)",
     "WAN21_HuMo": "HuMo, which has conditions of its own (WanHuMoImageToVideo and KSampler run it)",
     "WAN22_S2V": "a speech-to-video model, which has conditions of its own (WanSoundImageToVideo and KSampler run it)",
     "WAN22_Animate": "Wan Animate, which has conditions of its own (WanAnimateToVideo and KSampler run it)",
 }
 
+CONTROL_CHANNELS = (32, 36)
+"""Beside the latent, of Fun control models: control video and start picture; 36 with a mask. Image-to-video models have 20, a mask and a picture."""
+
 
 class WanHost(HostBase):
-    """The text-to-video models of 16 channels."""
+    """The text-to-video models of 16 channels, and Fun control models, which see control pictures in further channels."""
 
     base = WAN
     needs = ("WAN21",)
     patches = (by_frame_forward,)
     has_wan_forward = True
-    model_class = "WAN21"
 
     def is_this(self, model: Any) -> bool:
-        return type(model) is getattr(symbols, self.model_class) and takes_only_latents(model)
+        return type(model) is symbols.WAN21 and (
+            takes_only_latents(model) or channels_in(model) - self.base.channels in CONTROL_CHANNELS
+        )
 
     def refusal(self, model: Any) -> str | None:
         if not isinstance(model, symbols.WAN21):
             return None
         kind = type(model).__name__
         if type(model) is symbols.WAN21:
-            channels, wanted = model.diffusion_model.patch_embedding.weight.shape[1], self.base.channels
-            return f"This is an image-to-video or control model: it takes {channels} channels, a text-to-video model {wanted}."
+            channels, wanted = channels_in(model), self.base.channels
+            return (
+                f"This is an image-to-video model: it takes {channels} channels, a text-to-video model {wanted}, and has its own way to be "
+                "given pictures (WanImageToVideo, WanFirstLastFrameToVideo)."
+            )
         return f"This is {VARIANTS.get(kind, f'a Wan variant ({kind}) with inputs of its own')}."
 
     def timesteps(self, by_frame: Tensor, x: Tensor, conds: dict[str, Any]) -> Tensor:
@@ -55,10 +61,14 @@ class WanHost(HostBase):
         return forward_patches(patcher)
 
 
+def channels_in(model: Any) -> int:
+    """Channels that a Wan model takes: those of its latents, and those of pictures it is shown beside them."""
+    return model.diffusion_model.patch_embedding.weight.shape[1]
+
+
 def takes_only_latents(model: Any) -> bool:
     """Whether a Wan model's input is a latent and nothing more."""
-    channels = model.diffusion_model.patch_embedding.weight.shape[1]
     return (
-        channels == model.latent_format.latent_channels
+        channels_in(model) == model.latent_format.latent_channels
         and getattr(model.diffusion_model, "model_type", "t2v") == "t2v"
     )

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from ....pusa_core.bases import WAN22_5B
-from .wan import WanHost
+from .. import symbols
+from .wan import WanHost, takes_only_latents
 
 
 class Wan225bHost(WanHost):
@@ -15,7 +16,9 @@ class Wan225bHost(WanHost):
 
     base = WAN22_5B
     needs = ("WAN21", "WAN22")
-    model_class = "WAN22"
+
+    def is_this(self, model: Any) -> bool:
+        return type(model) is symbols.WAN22 and takes_only_latents(model)
 
     def refusal(self, model: Any) -> str | None:
         return None
