@@ -59,7 +59,7 @@ class PusaDirector(io.ComfyNode):
                 io.Combo.Input("quality", options=list(QUALITIES), default=FINAL, tooltip="draft makes every window smaller or with fewer steps, into parts of its own. final follows the draft of a window where there is one."),
                 io.Float.Input("draft_scale", default=0.5, min=0.1, max=1.0, step=0.05, tooltip="Width and height of a draft, as a share of the video's.", **advanced()),
                 io.Int.Input("draft_steps", default=0, min=0, max=1000, tooltip="Steps of a draft; 0 takes the window's own.", **advanced()),
-                io.Float.Input("draft_multiplier", default=0.7, min=0.0, max=1.0, step=0.01, tooltip="How freely final leaves the draft: noise of the draft's frames, 0 (as they are) to 1 (ignored).", **advanced()),
+                io.Float.Input("draft_multiplier", default=0.3, min=0.0, max=1.0, step=0.01, tooltip="How freely final leaves the draft: noise of the draft's frames, 0 (as they are) to 1 (ignored).", **advanced()),
                 io.Sigmas.Input("sigmas", optional=True, tooltip="A schedule of your own for every window; it replaces steps."),
             ],
             outputs=[
