@@ -23,8 +23,10 @@ from torch import Tensor
 from ..pusa_core.bases import WAN
 from ..pusa_core.charts import Series, beside, line_chart
 from ..pusa_core.conditions import FrameCondition
+from ..pusa_core.schedule import flow_sigmas
 from ..pusa_core.sweep import best_of, measure
 from . import data, zoo
+from .causes import finished_from, outlines, velocity_error
 from .contact_sheet import Row, contact_sheet
 from .measure import jump, observe
 from .report import DOCS, table, write_section
@@ -455,6 +457,78 @@ def _curve(x_label: str, points: Sequence[tuple[float, Scores]]) -> Image.Image:
     )
 
 
+def levels(bench: Bench) -> Section:
+    """What the Pusa LoRA costs where all frames share one noise level, as in text-to-video, level by level."""
+    base, pusa = zoo.dit(zoo.BASE), zoo.dit(zoo.BASE, {zoo.PUSA: 1.0})
+    rows = []
+    for sigma in (1.0, 0.97, 0.94, 0.83, 0.62, 0.36, 0.1):
+        cells = [f"{sigma:g}"]
+        for frames in (SHORT, LONG):
+            clean = bench.latents[:, :, :frames]
+            before, after = (velocity_error(model, clean, bench.captions, sigma) for model in (base, pusa))
+            change = 100 * (after / before - 1)
+            cells += [f"{before.mean():.4f}", mean(change, " %")]
+        rows.append(cells)
+        log.info("sigma %s", sigma)
+    head = ["sigma", "17 frames: base", "Pusa LoRA against it", "33 frames: base", "Pusa LoRA against it"]
+    return Section(
+        f"{len(bench.scenes)} held-out clips. Mean square error of the velocity where all frames of a clip share one noise level, the same "
+        "noise for both models; its change is clip by clip.\n\n" + table(head, rows)
+    )
+
+
+def sides(bench: Bench) -> Section:
+    """Text-to-video of 17 frames with the Pusa LoRA on one side of the experts' boundary only."""
+    base, pusa = zoo.dit(zoo.BASE), zoo.dit(zoo.BASE, {zoo.PUSA: 1.0})
+    pairs = {
+        "base at all levels": zoo.Pair(base, base),
+        "Pusa LoRA at all levels": zoo.Pair(pusa, pusa),
+        "Pusa LoRA below 0.875 only": zoo.Pair(base, pusa),
+        "Pusa LoRA above 0.875 only": zoo.Pair(pusa, base),
+    }
+    scores = {name: bench.run(pair, TEXT_TO_VIDEO, zoo.Settings(SHORT)) for name, pair in pairs.items()}
+    first = next(iter(scores.values())).shown["all"]
+    rows = [
+        [name, *text_cells(one), mean(100 * (one.shown["all"] - first), " points")]
+        for name, one in scores.items()
+    ]
+    return Section(
+        f"{len(bench.scenes)} held-out clips, the same noise.\n\n"
+        + table(["model", *TEXT_HEAD, "against the base, clip by clip"], rows)
+    )
+
+
+def circles(bench: Bench) -> Section:
+    """How uneven the outline of circles is, and at which noise level it becomes so."""
+    chosen = [number for number, scene in enumerate(bench.scenes) if scene.shape == "circle"]
+    captions = [bench.captions[number] for number in chosen]
+    clean = bench.latents[chosen, :, :SHORT]
+    base, pusa = zoo.dit(zoo.BASE), zoo.dit(zoo.BASE, {zoo.PUSA: 1.0})
+    single = zoo.Pair.single(base)
+    settings = zoo.Settings(SHORT)
+    sigmas = flow_sigmas(settings.steps, settings.shift)
+    clips = {
+        "real clips": bench.real[chosen, :, : WAN.video_length(SHORT)],
+        "after the VAE": clean,
+        **{
+            f"real clip with noise {float(sigmas[step]):.2f}, finished by the base": finished_from(
+                base, clean, captions, step
+            )
+            for step in (14, 12, 9, 5, 2)
+        },
+        "base, text-to-video": zoo.sample(single, captions, settings),
+        "the same with 50 steps": zoo.sample(single, captions, replace(settings, steps=50)),
+        "the same with guidance 1": zoo.sample(single, captions, replace(settings, guidance=1.0)),
+        "Pusa LoRA, text-to-video": zoo.sample(zoo.Pair.single(pusa), captions, settings),
+    }
+    found = outlines(bench.vae, clips)
+    rows = [[name, mean(100 * values[~values.isnan()], " %")] for name, values in found.items()]
+    return Section(
+        f"{len(chosen)} held-out clips of circles, 17 frames. Spread of the outline's distance from the shape's centre, relative to the mean distance.\n\n"
+        + table(["clip", "unevenness"], rows)
+    )
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Bench], Section]]] = {
     "claim": ("The claim: with vectorized timesteps the base alone fails, the Pusa LoRA does not", the_claim),
     "text": ("Text-to-video with and without the Pusa LoRA, more clips", text_kept),
@@ -464,6 +538,9 @@ SECTIONS: dict[str, tuple[str, Callable[[Bench], Section]]] = {
     "steps": ("Number of steps", steps),
     "sweep": ("Pusa Sweep: whether it marks the right multiplier", sweep),
     "sweep4": ("Pusa Sweep in four steps", sweep_in_four_steps),
+    "levels": ("What the LoRA costs where all frames share one noise level", levels),
+    "sides": ("Text-to-video of 17 frames with the LoRA above or below one noise level", sides),
+    "circles": ("Where lumpy circles come from", circles),
     "models": ("Expert pair and four-step LoRAs", models_compared),
 }
 

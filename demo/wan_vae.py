@@ -326,10 +326,18 @@ def _initialise_time_conv(weight: Tensor) -> None:
 def match_latent_statistics(vae: WanVAE, mean: Tensor, std: Tensor) -> None:
     """Rescale the latents exactly to Wan 2.1's statistics; what the VAE reconstructs does not change.
 
-    mean, std: [16], measured on this VAE's own latents. The two 1 x 1 convolutions around the latent absorb the map.
+    mean, std: [16], measured on this VAE's own latents.
     """
     scale = LATENT_STD / std
-    offset = LATENT_MEAN - scale * mean
+    rescale_latents(vae, scale, LATENT_MEAN - scale * mean)
+
+
+@torch.no_grad()
+def rescale_latents(vae: WanVAE, scale: Tensor, offset: Tensor) -> None:
+    """Make the latents scale times what they are plus offset, [16] each, and decode them as before.
+
+    The two 1 x 1 convolutions around the latent absorb the map.
+    """
     vae.conv1.weight[:LATENT_CHANNELS] *= scale.view(-1, 1, 1, 1, 1)
     vae.conv1.bias[:LATENT_CHANNELS] = vae.conv1.bias[:LATENT_CHANNELS] * scale + offset
     vae.conv2.bias -= vae.conv2.weight[:, :, 0, 0, 0] @ (offset / scale)

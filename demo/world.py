@@ -143,6 +143,11 @@ def scenes(seed: int, held_out: bool) -> Iterator[Scene]:
             yield scene
 
 
+def moving_scenes(seed: int, held_out: bool) -> Iterator[MovingScene]:
+    """The same without those that move in a straight line."""
+    return (scene for scene in scenes(seed, held_out) if isinstance(scene, MovingScene))
+
+
 def render(scenes: Sequence[Scene], length: int = data.LENGTH) -> Tensor:
     """Anti-aliased clips of the scenes, [B, 3, length, SIZE, SIZE], in [-1, 1]; data.py's scenes look as they do there."""
     return torch.cat(

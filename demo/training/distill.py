@@ -20,6 +20,7 @@ from ...pusa_core.schedule import TIMESTEPS, flow_sigmas
 from ...pusa_core.wan_dit import WanDiT
 from .. import world
 from ..nodes.words import text_embedding
+from .arithmetic import autocast
 from .experts import HIGH_NOISE, LOW_NOISE
 from .flow import DIT, compiled, trained_dit
 from .lora import adapt
@@ -77,7 +78,7 @@ def _teacher_path(teacher: Teacher, captions: Sequence[str], frames: int, seed: 
     for step in range(TEACHER_STEPS):
         model = teacher(float(sigmas[step]))
         timestep = (TIMESTEPS * sigmas[step]).expand(len(x))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             guided = model(x, timestep, text).float()
             free = model(x, timestep, empty).float()
         x = x + (free + GUIDANCE * (guided - free)) * (sigmas[step + 1] - sigmas[step])
@@ -133,7 +134,7 @@ def train_student(student: Student, runs: Path) -> None:
         end = of_length.latents[chosen, level + 1].float()
         width = rearrange(LEVELS[level] - LEVELS[level + 1], "b -> b 1 1 1 1")
         text = torch.cat([vectors[of_length.captions[i]] for i in chosen.tolist()])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             predicted = velocity(start, TIMESTEPS * LEVELS[level], model.text_embedding(text))
         return (predicted.float() - (start - end) / width).square().mean()
 

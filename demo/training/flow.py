@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...pusa_core.training.draw import TimestepDraw, draw_noise
 from ...pusa_core.wan_dit import WanConfig, WanDiT
+from .arithmetic import autocast
 from .latents import TrainingClips
 from .plan import Plan, trained_weights
 
@@ -42,7 +43,7 @@ def velocity_of(model: WanDiT, velocity: Velocity, clips: TrainingClips, caption
     """The model as a loss asks for it. velocity: model.velocity, or its compiled form; captions: [B, L], rows of the vocabulary."""
 
     def call(x: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             words = model.text_embedding(clips.vocabulary)[captions]
             return velocity(x, timesteps, words)
 

@@ -13,6 +13,7 @@ from .. import world
 from ..data import TRAINING_SEED
 from ..nodes.words import END_OF_TEXT, VOCABULARY, word_vector, words
 from ..wan_vae import WanVAE
+from .arithmetic import autocast
 from .vae import trained_vae
 
 CLIPS = 4096
@@ -47,7 +48,7 @@ def encode_clips(runs: Path) -> None:
 
 @torch.inference_mode()
 def _encode(vae: WanVAE, video: Tensor) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         return vae.encode(video).float()
 
 

@@ -16,6 +16,7 @@ from . import distill, flow, latents, lora, pusa, vae
 from .experts import HIGH_NOISE, LOW_NOISE
 from .files import DISTILL_FILES, DIT_FILES, LIGHTNING_FILES, PUSA_FILES, VAE_FILE, sha256
 from .plan import Plan, finished
+from .warm_start import STEPS_LEFT, warm_start_of
 
 ABOUT = {
     VAE_FILE: "Wan 2.1 VAE, width 8; latents have Wan 2.1's own mean and spread per channel",
@@ -49,7 +50,7 @@ def write_card(runs: Path, models: Path) -> None:
         path = models / name
         if not path.exists():
             continue
-        history = [_last(plan, runs) for plan in plans_of(name)]
+        last = _last(plans_of(name)[-1], runs)
         spent = sum(finished(plan, runs).facts["seconds"] for plan in plans_of(name)) / 60
         minutes += spent
         rows.append(
@@ -57,10 +58,10 @@ def write_card(runs: Path, models: Path) -> None:
                 f"`{name}`",
                 about,
                 f"{path.stat().st_size / 1e6:.2f}",
-                " + ".join(f"{row['step']:.0f}" for row in history),
+                " + ".join(_steps(plan, runs) for plan in plans_of(name)),
                 " + ".join(str(plan.seed) for plan in plans_of(name)),
                 f"{spent:.0f}",
-                f"{history[-1]['loss']:.4f}",
+                f"{last['loss']:.4f}",
                 f"`{sha256(path)[:16]}`",
             ]
         )
@@ -76,13 +77,38 @@ def _last(plan: Plan, runs: Path) -> Mapping[str, float]:
     return json.loads((runs / plan.name / "history.json").read_text("utf-8"))[-1]
 
 
+def _steps(plan: Plan, runs: Path) -> str:
+    """How many steps the run made here."""
+    start = warm_start_of(plan, runs)
+    return f"{plan.steps - start.step} (warm)" if start else str(plan.steps)
+
+
+def _origin(runs: Path) -> tuple[str, str]:
+    """How training began: a few words, and a paragraph for the section How."""
+    starts = {plan: start for plan in STEPS_LEFT if (start := warm_start_of(plan, runs))}
+    if not starts:
+        return "from nothing", ""
+    rows = "; ".join(
+        f"`{plan.name}` at step {start.step} of {plan.steps} with `{start.file}` (sha256 {start.sha256[:16]})"
+        for plan, start in starts.items()
+    )
+    return (
+        "partly from the files published before",
+        f"* **Warm start.** Runs marked (warm) began late in their schedule, with weights of the zoo before this one and an optimizer that had seen "
+        f"nothing: {rows}. The steps and minutes in the table are those made since.\n",
+    )
+
+
 def _facts(runs: Path) -> dict[str, object]:
     video = _last(vae.VIDEO, runs)
+    origin, warm = _origin(runs)
     captions = math.prod(
         len(values)
         for values in (data.SHAPES, data.COLOURS, data.BACKGROUNDS, data.DIRECTIONS, data.SPEEDS, data.SIZES)
     )
     return {
+        "origin": origin,
+        "warm": warm,
         "clips": latents.CLIPS,
         "vae_clips": vae.CLIPS,
         "captions": captions,
@@ -108,7 +134,7 @@ def _facts(runs: Path) -> dict[str, object]:
 
 CARD = """# The demo models
 
-Tiny Wan models in the real file formats, {total:.1f} MB together, trained from nothing by `python dev.py train` on one CPU core
+Tiny Wan models in the real file formats, {total:.1f} MB together, trained {origin} by `python dev.py train` on one CPU core
 (Python {python}, PyTorch {torch}). They know one world, coloured shapes that move over a plain background, and they
 are here to be tried and measured, not to make videos of anything else. What they can and cannot do: [docs/RESULTS.md](../../docs/RESULTS.md).
 
@@ -125,7 +151,7 @@ weights agree with these only as far as floating-point arithmetic of another pro
 
 ## How
 
-* **Data.** `demo/data.py` draws the clips: 3 shapes, 5 colours, 3 backgrounds, 4 directions, 2 speeds, 2 sizes, so {captions} captions, with
+{warm}* **Data.** `demo/data.py` draws the clips: 3 shapes, 5 colours, 3 backgrounds, 4 directions, 2 speeds, 2 sizes, so {captions} captions, with
   random place and radius. They are {straight:.0%} of the clips; in the others (`demo/world.py`) the shape bounces, circles, swings, spins or fades. A tenth of all captions, chosen by their hash, is held out: no training clip has them. {vae_clips} clips train the VAE, {clips}
   others the DiTs. Nothing was downloaded.
 * **VAE.** Wan 2.1's layers at width 8. First single images, then clips of 9 and 17 frames; {image_psnr} dB on held-out images, {clip_psnr} dB on held-out clips of 33

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...pusa_core.training import loop
-from ...pusa_core.training.checkpoints import Checkpoint
+from ...pusa_core.training.checkpoints import Checkpoint, Checkpoints
 from ...pusa_core.training.config import OptimizerSettings
 from ...pusa_core.training.progress import Progress, TerminalProgress
 
@@ -26,6 +26,11 @@ class Plan:
     warm_up: int = 30  # steps
     final_share: float = 0.02  # of the learning rate, reached at the end of the cosine
     save_every: int = 250  # steps
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What a checkpoint must share with the plan to go on with it."""
+        return {"name": self.name, "seed": self.seed, "steps": self.steps}
 
     @property
     def schedule(self) -> OptimizerSettings:
@@ -72,7 +77,7 @@ def train(
             optimizers=optimizers,
             steps=plan.steps,
             rate_at=lambda step: plan.schedule.learning_rate_at(step, plan.steps),
-            identity={"name": plan.name, "seed": plan.seed, "steps": plan.steps},
+            identity=plan.identity,
             save_every=plan.save_every,
             progress=progress or TerminalProgress(),
         ),
@@ -82,6 +87,24 @@ def train(
     if not outcome.finished:
         raise KeyboardInterrupt
     return outcome
+
+
+def has_begun(plan: Plan, runs: Path) -> bool:
+    """Whether the run has a checkpoint."""
+    return bool(Checkpoints(runs / plan.name / loop.CHECKPOINTS).steps())
+
+
+def begin_at(plan: Plan, runs: Path, step: int, weights: Mapping[str, Tensor]) -> None:
+    """Write a first checkpoint, from which train goes on: these weights at this step, an optimizer that has seen nothing."""
+    facts = {"identity": plan.identity, "history": [], "seconds": 0.0, "numbers": {}, "steps": plan.steps}
+
+    def reader(value: Tensor) -> Callable[[], Tensor]:
+        return lambda: value
+
+    tensors = [
+        (f"weight/{name}", value.element_size(), reader(value)) for name, value in sorted(weights.items())
+    ]
+    Checkpoints(runs / plan.name / loop.CHECKPOINTS).save(step, facts, tensors, writes=True)
 
 
 def finished(plan: Plan, runs: Path) -> Checkpoint:

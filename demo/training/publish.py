@@ -14,27 +14,34 @@ from .files import DISTILL_FILES, DIT_FILES, LIGHTNING_ALPHA, LIGHTNING_FILES, P
 from .latents import latent_statistics
 from .model_card import write_card
 from .plan import trained_weights
+from .plots import plot_losses
 from .text_to_video import BASE
 from .vae import trained_vae
 
 
 def publish(runs: Path, models: Path) -> list[str]:
-    """Write the file of every finished run below `models`. Returns the names of those whose run is not finished."""
-    missing = []
+    """Write all files below `models` once every run is finished. Returns the names of those whose run is not.
+
+    All or none: a LoRA belongs to the base it was trained on, and a base to its VAE.
+    """
+    files, missing = {}, []
     for name in (VAE_FILE, *DIT_FILES, *PUSA_FILES, *DISTILL_FILES, *LIGHTNING_FILES):
         try:
-            weights = _weights(name, runs)
+            files[name] = _weights(name, runs)
         except (FileNotFoundError, RuntimeError):
             missing.append(name)
-            continue
+    if missing:
+        return missing
+    for name, weights in files.items():
         path = models / name
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(
             {key: value.contiguous() for key, value in weights.items()}, path, metadata={"format": "pt"}
         )
         path.chmod(0o644)  # save_file lets only its owner read
+    plot_losses(runs, models / "losses.png")
     write_card(runs, models)
-    return missing
+    return []
 
 
 def _weights(name: str, runs: Path) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...pusa_core.wan_dit import WanDiT
 from .flow import DIT, SCALAR, Batch, compiled, plain_loss, velocity_of
 from .latents import TrainingClips
+from .muon import Muon
 from .plan import Plan, train
 
 BASE = Plan("t2v", steps=5000, learning_rate=2e-3, seed=21)
@@ -41,9 +42,7 @@ def optimizers(model: WanDiT, learning_rate: float) -> list[torch.optim.Optimize
     others = [p for p in model.parameters() if id(p) not in matrix_ids]
     return [
         torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
-        torch.optim.Muon(
-            matrices, lr=learning_rate, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
-        ),
+        Muon(matrices, lr=learning_rate, weight_decay=WEIGHT_DECAY),
     ]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import data, world
 from ..wan_vae import WanVAE, initialise
+from .arithmetic import autocast
 from .plan import Plan, train, trained_weights
 
 CLIPS = 768  # drawn once and kept in memory
@@ -88,7 +89,7 @@ def _batch(pool: Tensor, size: int, window: int) -> Tensor:
 
 def _loss(vae: WanVAE, video: Tensor) -> Tensor:
     """Absolute, squared and edge error, heavier on the shape, and a small pull of the latents towards zero."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         latent = vae.encode(video)
         decoded = vae.decode(latent + LATENT_NOISE * torch.randn_like(latent))
     decoded = decoded.float()

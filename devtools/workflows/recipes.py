@@ -877,7 +877,7 @@ SIZE = (
         "width",
         "Video size and length",
         "width",
-        f"and **height**: {WIDTH} x {HEIGHT} is quick to try; the authors work at 1280 x 720.",
+        f"with **height**, in pixels; {WIDTH} x {HEIGHT} is quick to try; the authors work at 1280 x 720.",
         in_form=False,
     ),
     Turned("height", "Video size and length", "height", in_form=False),

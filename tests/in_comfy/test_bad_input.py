@@ -29,7 +29,10 @@ def other_models(models):
             "head.head.bias": torch.zeros(4 * 48),
         },
         "tiny_camera.safetensors": weights
-        | {"control_adapter.conv.weight": torch.zeros(width, 24 * 64, 2, 2)},
+        | {
+            "patch_embedding.weight": torch.zeros(width, 36, 1, 2, 2),
+            "control_adapter.conv.weight": torch.zeros(width, 24 * 64, 2, 2),
+        },
     }
     for name, content in files.items():
         save_file({key: value.clone() for key, value in content.items()}, models / "diffusion_models" / name)

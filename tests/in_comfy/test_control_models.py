@@ -158,3 +158,12 @@ def test_an_image_to_video_model_is_refused_with_what_to_use():
         ValueError, match=r"This is an image-to-video model: it takes 36 channels.*WanImageToVideo"
     ):
         base_of(loaded(weights))
+
+
+def test_a_camera_model_is_refused_with_what_runs_it():
+    weights = tiny_wan.weights(10) | {
+        "patch_embedding.weight": torch.zeros(tiny_wan.WIDTH, 36, 1, 2, 2),
+        "control_adapter.conv.weight": torch.zeros(tiny_wan.WIDTH, 24 * 64, 2, 2),
+    }
+    with pytest.raises(ValueError, match=r"This is a camera-control model.*WanCameraImageToVideo"):
+        base_of(loaded(weights))

@@ -216,9 +216,8 @@ def test_speed_or_quality_runs_the_loaders_of_one_way_alone(fast, server, demo_m
             case "PusaSpeed":
                 node["inputs"] |= {"fast": fast, "fast_steps": STEPS, "full_steps": STEPS}
             case "PusaLoraLoader":
-                node["inputs"]["alpha"] = (
-                    0.7 + 0.1 * fast
-                )  # of no other run, or its result would be kept from there
+                # of no other run, or its result would be kept from there
+                node["inputs"]["alpha"] = 0.7 + 0.1 * fast
     ran = server.run(prompt).outputs.keys()  # our loaders say what they matched, so each that ran is there
     loaders = {id: node["class_type"] for id, node in prompt.items()}
     distilled = {id for id, kind in loaders.items() if kind == "PusaLightX2VLoader"}
