@@ -41,9 +41,9 @@ function addSheet(node) {
   widget.serialize = false;
   picture.addEventListener("load", () => {
     ratio = picture.naturalHeight / picture.naturalWidth;
+    node.setSize([Math.max(LEAST_WIDTH, node.size[0]), node.size[1]]); // the height follows from the width
     element.style.minHeight = `${height() - EDGES}px`;
-    const [least, tall] = node.computeSize();
-    node.setSize([Math.max(least, LEAST_WIDTH, node.size[0]), Math.max(tall, node.size[1])]);
+    node.setSize([node.size[0], Math.max(node.computeSize()[1], node.size[1])]);
     node.setDirtyCanvas(true, true);
   });
   return (shown, made) => {
