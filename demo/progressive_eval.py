@@ -185,7 +185,8 @@ def main(arguments: Sequence[str]) -> None:
             full[key] = decibels, seconds
         plain, plain_seconds = full[key]
         loss = decibels - plain
-        small = 0 if way.fewer else small_steps(flow_sigmas(kind.steps), way.until)
+        small = small_steps(flow_sigmas(kind.steps), way.until)
+        small = 0 if way.fewer or way.size == "full" else small
         steps = steps_as_cheap(kind, way) if way.fewer else kind.steps
         asked = operations(kind.steps, small, SHARES[way.size]) if not way.fewer else steps / kind.steps
         rows.append(

@@ -153,7 +153,8 @@ def aims() -> Iterator[str]:
     yield ""
     yield (
         f"At 720p with half size down to the boundary, 4 steps need {four:.2f} and 30 steps {thirty:.2f} of their operations. 30 steps come to "
-        f"{share(PLAIN | HALF_LONG, PLAIN, '720p'):.2f} only with small steps down to sigma 0.75, which is for a measurement of quality to allow."
+        f"{share(PLAIN | HALF_LONG, PLAIN, '720p'):.2f} only with small steps down to sigma 0.75. What either costs was "
+        "measured on the demo model (docs/PERFORMANCE.md, Pusa Progressive): too much to recommend it."
     )
 
 
