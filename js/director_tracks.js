@@ -612,11 +612,8 @@ function showPicture(element, url, left) {
 }
 
 function svg() {
-  const space = "http://www.w3.org/2000/svg";
-  const picture = document.createElementNS(space, "svg");
-  picture.setAttribute("preserveAspectRatio", "none");
-  picture.append(document.createElementNS(space, "path"));
-  return picture;
+  const page = new DOMParser().parseFromString('<svg preserveAspectRatio="none"><path /></svg>', "text/html");
+  return /** @type {Element} */ (page.body.firstElementChild);
 }
 
 /** @param {unknown} name of a LoRA's file */
