@@ -18,7 +18,10 @@ from devtools.comfy_server import ComfyServer
 def demo_pack(folder: Path) -> Path:
     """The demo's nodes as a pack that offers the demo's workflows as templates, for a walk from Templates to a video."""
     shutil.copytree(ROOT / "demo" / "nodes", folder / "demo")
-    shutil.copytree(ROOT / "demo" / "workflows", folder / "demo" / "workflows")
+    workflows = shutil.copytree(ROOT / "demo" / "workflows", folder / "demo" / "workflows")
+    for demo in workflows.glob("*.json"):
+        picture = demo.with_suffix(".jpg").name
+        shutil.copy(ROOT / "workflows" / picture.replace("Demo - ", "Pusa ", 1), workflows / picture)
     return folder / "demo"
 
 
