@@ -26,8 +26,8 @@ const QUIET_SETTINGS = {
   "Comfy.Minimap.Visible": false,
   "LiteGraph.Canvas.MaximumFps": 15,
 };
-/** What the page of a bare ComfyUI complains about by itself: no network (searched for packs, sizes of model files), settings of unknown id, leaving a subgraph, no user.css yet, a newer frontend on an older server. */
-const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co|Error fetching file size/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/, /JobsApiError: Failed to fetch jobs: 404/];
+/** What the page of a bare ComfyUI complains about by itself: no network (searched for packs, sizes of model files), settings of unknown id, leaving a subgraph, no user.css yet, a newer frontend on an older server, a second run's moving preview shown in the player of the first run's video. */
+const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co|Error fetching file size/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/, /JobsApiError: Failed to fetch jobs: 404/, /Loading media from\s+'blob:/];
 
 /**
  * Starts ComfyUI, or takes the one that PUSA_SERVER describes (what serve.py printed).

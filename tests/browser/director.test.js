@@ -25,6 +25,7 @@ for (const vue of [false, true]) {
       await page.setViewportSize({ width: 1400, height: 1400 });
     });
     after(async () => {
+      await page.evaluate(() => window.localStorage.clear()); // or the next page would open with this one's graph and view
       await page.close();
     });
     afterEach(() => {
