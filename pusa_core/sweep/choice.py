@@ -13,7 +13,7 @@ STILL_SHARE = 1 / 3
 """A tile with less than this share of the median motion stands still."""
 
 LIKENESS_SHARE, MOTION_SHARE = 0.1, 0.25
-"""What one dB of likeness and one dB of motion are worth beside one dB less flicker; chosen on scenes of the demo's models (`python dev.py eval sweep`)."""
+"""What one dB of likeness and one dB of motion are worth beside one dB less flicker; chosen on scenes of the demo's models."""
 
 LEAST = 1e-3
 """Of colours from 0 to 255: less flicker or motion is as good as none."""

@@ -27,7 +27,7 @@ const QUIET_SETTINGS = {
   "LiteGraph.Canvas.MaximumFps": 15,
 };
 /** What the page of a bare ComfyUI complains about by itself: no network (searched for packs, sizes of model files), settings of unknown id, leaving a subgraph, no user.css yet, a newer frontend on an older server, a second run's moving preview shown in the player of the first run's video. */
-const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co|Error fetching file size/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/, /JobsApiError: Failed to fetch jobs: 404/, /Loading media from\s+'blob:/];
+const NOT_OURS = [/api\.comfy\.org|https:\/\/huggingface\.co|Error fetching file size/, /Attempted to cleanup event listeners for graph/, /reading 'id'\)\s+at onChange \(\S+\/assets\//, /Failed to load resource.*404/, /JobsApiError: Failed to fetch jobs: 404/, /Loading media from\s+'blob:|Connecting to 'blob:|Fetch API cannot load blob:/];
 
 /**
  * Starts ComfyUI, or takes the one that PUSA_SERVER describes (what serve.py printed).

@@ -40,6 +40,8 @@ def test_every_file_that_a_demo_workflow_loads_is_written(written):
     names = {path.name for path in written.iterdir()}
     for demo in run_demo.load_demos():
         for node in demo.graph.values():
+            if node["class_type"] == "PusaSweep":
+                continue  # its folder is one of the output folder's
             for name in ("image", "file", "folder"):
                 value = node["inputs"].get(name)
                 if isinstance(value, str):

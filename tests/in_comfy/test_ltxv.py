@@ -129,7 +129,7 @@ def test_the_sampler_says_that_it_is_experimental(pack, model):
     out = pack["PusaSampler"].execute(
         model, tiny_ltxv.prompt(1, 5), tiny_ltxv.prompt(2, 5), {"samples": filled()}, 1, 1, 1.0, 5.0, "euler", 1.0
     )  # fmt: skip
-    assert "LTX-Video is experimental" in str(out.ui.as_dict())
+    assert "LTX-Video is experimental" in str(out.ui)
 
 
 def test_load_diffusion_model_makes_it_of_a_file(models):
