@@ -109,7 +109,8 @@ export class DirectorTracks {
     for (const lane of LANES) {
       const { parentElement } = this.lanes[lane];
       parentElement?.addEventListener("dblclick", (event) => {
-        if (event.target instanceof Element && event.target.closest("[tabindex]")) return;
+        const item = event.target instanceof Element && event.target.closest("[tabindex]");
+        if (item && parentElement.contains(item)) return; // newer frontends give the node a tabindex of its own
         this.actions.add(lane, this.frameAt(event.clientX));
       });
     }
