@@ -15,6 +15,15 @@ PYTHON_SOURCES = ("__init__.py", "nodes", "pusa_core", "dev.py", "devtools", "de
 TYPESCRIPT = Path("node_modules", "typescript", "bin", "tsc")
 IN_CI = bool(os.environ.get("CI"))
 SIDE_BY_SIDE = max(1, min(4, os.cpu_count() or 1))  # test processes: each has a ComfyUI of its own, 1 to 2 GB
+THOROUGH = bool(os.environ.get("PUSA_THOROUGH"))
+"""Asks for all browser tests in both renderers on the oldest frontend too, 10 minutes more. Nodes 2.0 is young there, and off."""
+ON_THE_OLDEST = (
+    "boxes",
+    "first_steps",
+    "small_things",
+    "timeline",
+    "workflows",
+)  # what depends on the frontend most
 LONGEST_FIRST = ("workflows", "director", "timeline", "boxes")  # so that no long file is left to run alone
 
 
@@ -106,9 +115,11 @@ def browser_tests(found: Environment, pytest_arguments: Sequence[str]) -> Outcom
     # Each file has a server and a browser of its own.
     options = [f"--test-concurrency={SIDE_BY_SIDE}"]
     variables = {"PUSA_BROWSER": str(chosen)}
-    # Nodes 2.0 is young in the oldest frontend, and off there unless asked for.
-    oldest = variables if os.environ.get("PUSA_RENDERERS") else variables | {"PUSA_RENDERERS": "classic"}
-    yield "browser tests", run_node_tests("tests/browser", options, oldest)
+    if THOROUGH:
+        yield "browser tests", run_node_tests("tests/browser", options, variables)
+    else:
+        oldest = variables | {"PUSA_RENDERERS": "classic"}
+        yield "browser tests", run_node_tests("tests/browser", options, oldest, ON_THE_OLDEST)
     try:
         newest = browser.ensure_newest_frontend(found.python)
     except SetupError as error:
@@ -135,13 +146,18 @@ def ensure_node() -> None:
 
 
 def run_node_tests(
-    folder: str, options: Sequence[str] = (), variables: Mapping[str, str] | None = None
+    folder: str,
+    options: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+    only: Sequence[str] | None = None,
 ) -> int:
-    """Runs the files *.test.js of a folder; Node.js 22 no longer takes the folder itself."""
+    """Runs the files *.test.js of a folder, or those named; Node.js 22 no longer takes the folder itself."""
     found = {
         path.name.partition(".")[0]: str(path.relative_to(ROOT))
         for path in (ROOT / folder).rglob("*.test.*js")
     }
+    if only is not None:
+        found = {name: found[name] for name in only}
     files = [found.pop(name) for name in LONGEST_FIRST if name in found] + sorted(found.values())
     if not files:
         print(f"{folder} holds no *.test.js.")

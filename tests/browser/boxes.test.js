@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { python } from "../js/python.js";
 import { PATIENCE, RENDERERS, RUN, comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
 
@@ -72,13 +72,6 @@ async function turn(page, name, value) {
   await settle(page);
 }
 
-/** @param {string} task */
-async function boxed(task, settings = {}) {
-  const { page, errors } = await openComfy(comfy.browser.context, comfy.server.url, settings);
-  await load(page, demo(task));
-  return { page, errors };
-}
-
 /**
  * A form where the frontend makes one, else the graph.
  * @param {Page} page
@@ -98,9 +91,18 @@ async function isShownAs(page, task) {
 
 for (const vue of RENDERERS) {
   describe(`templates with a box in ${vue ? "Nodes 2.0" : "the classic renderer"}`, () => {
+    /** @type {Awaited<ReturnType<typeof openComfy>>} */
+    let opened;
+    before(async () => {
+      opened = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.VueNodes.Enabled": vue });
+    });
+    after(async () => {
+      await opened.page.close();
+    });
     for (const task of TASKS) {
       test(`${task}: few nodes, the inputs on the box, and a prompt that is the API twin's`, async () => {
-        const { page, errors } = await boxed(task, { "Comfy.VueNodes.Enabled": vue });
+        const { page, errors } = opened;
+        await load(page, demo(task));
         const nodes = await page.evaluate(() => window.app.graph.nodes.map((/** @type {any} */ { type, title, subgraph }) => ({ type, title, box: Boolean(subgraph) })));
         assert.ok(nodes.filter((/** @type {any} */ { type }) => type !== "MarkdownNote").length <= FEW, JSON.stringify(nodes));
         assert.equal(nodes.find((/** @type {any} */ { box }) => box).title, `Pusa ${task}`);
@@ -111,8 +113,7 @@ for (const vue of RENDERERS) {
           const changed = Object.values(await queued(page)).filter(({ inputs }) => inputs[input] === value);
           assert.equal(changed.length, 1, `${name}: ${JSON.stringify(changed)}`);
         }
-        assert.deepEqual(errors, []);
-        await page.close();
+        assert.deepEqual(errors.splice(0), []);
       });
     }
   });
@@ -216,7 +217,8 @@ async function dropTheNewestVideo(page) {
 
 describe("a run of the box", () => {
   test("makes the video of its API twin to the last bit, by the Run button", async () => {
-    const { page, errors } = await boxed("image-to-video");
+    const { page, errors } = await openComfy(comfy.browser.context, comfy.server.url);
+    await load(page, demo("image-to-video"));
     const before = await queued(page);
     await page.locator(RUN).locator("visible=true").first().click();
     await finished(1);
