@@ -75,7 +75,7 @@ const OBJECTS = {
   sound: { required: ["file"], checks: { file: name, from: number(0) } },
 };
 /** @type {Record<string, Check>} */
-const VIDEO = { window: whole(1, LONGEST), overlap: whole(1, LONGEST), negative: text, noise_multipliers: text, colour: oneOf(PROJECT_COLOURS), resize: oneOf(PROJECT_RESIZES) };
+const VIDEO = { window: whole(1, LONGEST), overlap: whole(1, LONGEST), negative: text, noise_multipliers: text, colour: oneOf(PROJECT_COLOURS), resize: oneOf(PROJECT_RESIZES), only: windowId };
 
 /**
  * Throws the first sentence that the node would refuse a project with.
@@ -136,7 +136,7 @@ function checkEntry(place, entry, { required = [], checks, lists = {} }, others 
 }
 
 /** What no entry can tell alone. @param {any} project */
-function checkTogether({ windows, prompts, colour, anchor }) {
+function checkTogether({ windows, prompts, colour, anchor, only }) {
   const first = new Map();
   windows.forEach((/** @type {any} */ { id, chosen, candidates, bridge }, /** @type {number} */ i) => {
     const place = `windows[${i}]`;
@@ -159,6 +159,9 @@ function checkTogether({ windows, prompts, colour, anchor }) {
   });
   if (colour === "anchor" && isAbsent(anchor)) {
     throw new PusaError('colour is "anchor", but the project has no anchor. Add "anchor": {"picture": "..."}, or use another colour.');
+  }
+  if (!isAbsent(only) && !windows.some((/** @type {any} */ { id }) => id === only)) {
+    throw new PusaError(`only is ${quoted(only)}, but no window has this id. Write the id of one of windows.`);
   }
   (prompts ?? []).forEach((/** @type {any} */ { at }, /** @type {number} */ i) => {
     if (i > 0 && prompts[i - 1].at === at) throw new PusaError(`Two prompts hold from second ${at}. Give each a second of its own.`);

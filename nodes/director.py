@@ -10,7 +10,7 @@ from ..pusa_core.errors import PusaError
 from ..pusa_core.project.engine import FINAL, QUALITIES
 from ..pusa_core.project.text import read_project
 from . import inputs
-from .host.director import DirectorRequest, make_project
+from .host.director import Directed, DirectorRequest, make_project
 from .host.schema import advanced, of_today, search_words
 from .host.video import video_metadata, video_of_file
 
@@ -85,6 +85,11 @@ class PusaDirector(io.ComfyNode):
     @classmethod
     def execute(cls, *given: Any, **named: Any) -> io.NodeOutput:
         made = make_project(DirectorRequest(*given, **named), video_metadata(cls.hidden), cls.hidden)
-        shown = ui.PreviewVideo([ui.SavedResult(made.path.name, made.subfolder, io.FolderType.output)])
         told = ui.PreviewText(made.report)
-        return io.NodeOutput(video_of_file(made.path), made.report, ui={**shown.as_dict(), **told.as_dict()})
+        return io.NodeOutput(video_of_file(made.path), made.report, ui={**_shown(made), **told.as_dict()})
+
+
+def _shown(made: Directed) -> dict[str, Any]:
+    """The finished video to look at; of one window made alone its files, for whoever asked for it."""
+    saved = [ui.SavedResult(name, made.subfolder, io.FolderType.output) for name in made.files]
+    return {"part": saved} if len(saved) > 1 else ui.PreviewVideo(saved).as_dict()

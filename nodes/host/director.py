@@ -29,6 +29,7 @@ from ...pusa_core.lora.weight_files import FileStamp
 from ...pusa_core.project.engine import DRAFT, QUALITIES, Draft, ProjectRun
 from ...pusa_core.project.folder import Part, ProjectFolder
 from ...pusa_core.project.plan import Defaults, Plan, PlannedWindow, plan_project
+from ...pusa_core.project.single import SingleRun
 from ...pusa_core.project.text import ClipUse, LoraUse, Project, SoundUse, read_project
 from .director_loras import with_loras
 from .folders import input_folder, lora_path, output_folder
@@ -120,11 +121,15 @@ class Directed:
 
     path: Path
     subfolder: str
+    files: tuple[str, ...]  # what was made, by name
     report: str  # one line a window
 
 
 def make_project(request: DirectorRequest, metadata: dict[str, Any], hidden: Any) -> Directed:
-    """Make the project, or what is missing of it. metadata: what is written into the file; hidden: the node's hidden inputs."""
+    """Make the project, what is missing of it, or one of its windows alone.
+
+    metadata: what is written into the file; hidden: the node's hidden inputs.
+    """
     request.check()
     project = read_project(request.project)
     plan = request.plan(project)
@@ -132,18 +137,24 @@ def make_project(request: DirectorRequest, metadata: dict[str, Any], hidden: Any
     folder, made = ProjectFolder(request.folder()), request
     if request.quality == DRAFT:
         folder, made = folder.of_draft(), request.of_draft()
-    studio = ComfyStudio(made, plan, folder, graph_around(hidden)[1])
+    only = next((window for window in plan.windows if window.id == project.only), None)
+    studio = ComfyStudio(made, plan, folder, graph_around(hidden)[1], only)
     draft = None
     if request.quality != DRAFT:
         sources = ComfySources(request.of_draft(), studio.models, studio.files)
         draft = Draft(folder.of_draft(), sources, request.draft_multiplier)
     audio = sound_under(project.sound, plan)
     with folder.taken():
+        if studio.only is not None:
+            single = SingleRun(plan, folder, studio, draft)
+            part = single.make_one(studio.only)
+            return Directed(
+                part.video, studio.subfolder, tuple(path.name for path in part.files), single.report()
+            )
         run = ProjectRun(plan, folder, studio, draft)
         run.make(json.loads(request.project))
         path = run.join(audio, metadata)
-    subfolder = path.parent.relative_to(output_folder().resolve()).as_posix()
-    return Directed(path, subfolder, run.report())
+    return Directed(path, studio.subfolder, (path.name,), run.report())
 
 
 def check_files(project: Project) -> None:
@@ -228,9 +239,18 @@ class ComfySources:
 class ComfyStudio(ComfySources):
     """pusa_core.project.engine.DirectedStudio on ComfyUI, with progress over the whole project."""
 
-    def __init__(self, request: DirectorRequest, plan: Plan, folder: ProjectFolder, node: str):
+    def __init__(
+        self,
+        request: DirectorRequest,
+        plan: Plan,
+        folder: ProjectFolder,
+        node: str,
+        only: PlannedWindow | None = None,
+    ):
+        """only: the one window of which the chosen candidate is made, None for all."""
         super().__init__(request)
         self.plan = plan
+        self.only = only
         self.folder = folder
         self.node = node
         self.size = (request.width, request.height)
@@ -240,6 +260,7 @@ class ComfyStudio(ComfySources):
             (window.index, candidate)
             for window in plan.windows
             for candidate in range(window.text.candidates)
+            if only is None or (window, candidate) == (only, only.text.chosen)
         ]
         steps = [len(self.sampling(plan.windows[index]).schedule()) - 1 for index, _ in self.runs]
         self.progress = StepsOfRuns(request.model, steps)
@@ -278,9 +299,10 @@ class ComfyStudio(ComfySources):
         return sample_video(request, self.progress.callback(run))["samples"]
 
     def text(self, text: str) -> Any:
-        """A prompt as CONDITIONING. All texts of the project are encoded at once, before the model needs the memory."""
+        """A prompt as CONDITIONING. All texts of the run are encoded at once, before the model needs the memory."""
         if not self.texts:
-            every = [one for window in self.plan.windows for one in (window.prompt, window.negative)]
+            windows = self.plan.windows if self.only is None else (self.only,)
+            every = [one for window in windows for one in (window.prompt, window.negative)]
             for one in dict.fromkeys(every):
                 self.texts[one] = self.request.clip.encode_from_tokens_scheduled(
                     self.request.clip.tokenize(one)

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import PusaError
-from .graphs import read_graph
+from .graphs import Graph, read_graph
 from .items import csv_items, folder_items
 from .jobs import Inputs, make_jobs
 from .process import Installation
+from .results import ResultsFolder
 from .run import STOPPED, Plan, run
 
 RESULTS = "results"
@@ -34,23 +35,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_fleet(options: argparse.Namespace, comfyui_arguments: tuple[str, ...]) -> int:
     """Reads the graph and the items, and runs what is missing."""
-    if options.project:
-        raise PusaError(
-            "A fleet does not take one long-video project apart: each window begins with the frames of the one before. "
-            "Give --csv with a row for each whole project (its text or its seed), and the graph with Pusa Director."
-        )
     graph = read_graph(options.graph)
-    items = folder_items(options.folder) if options.folder else csv_items(options.csv)
-    output = options.output or (
-        options.folder / RESULTS if options.folder else options.csv.with_name(f"{options.csv.stem}_{RESULTS}")
-    )
+    plan = _plan(options, comfyui_arguments)
     files = options.inputs or (options.comfyui / "input" if options.comfyui else None)
     if options.inputs and not options.inputs.is_dir():
         raise PusaError(
             f"There is no folder {options.inputs}. Give --inputs one with the files that the graph names."
         )
+    if options.project:
+        return _run_project(options, graph, files, plan)
+    items = folder_items(options.folder) if options.folder else csv_items(options.csv)
+    output = options.output or (
+        options.folder / RESULTS if options.folder else options.csv.with_name(f"{options.csv.stem}_{RESULTS}")
+    )
     jobs = make_jobs(graph, items, Inputs(options.picture, options.prompt, files))
-    return run(jobs, output, _plan(options, comfyui_arguments))
+    return run(ResultsFolder(output, jobs), plan)
+
+
+def _run_project(options: argparse.Namespace, graph: Graph, files: Path | None, plan: Plan) -> int:
+    from .project import director_of, open_project  # imports torch, which other items need not wait for
+    from .project_results import ProjectResults
+
+    if options.output or options.picture or options.prompt:
+        raise PusaError(
+            "--output, --picture and --prompt do not go with --project: what is made is the project's, and lies in its folder. Leave them out."
+        )
+    with open_project(director_of(graph), options.project, files) as project:
+        return run(ProjectResults(project), plan)
 
 
 def _plan(options: argparse.Namespace, comfyui_arguments: tuple[str, ...]) -> Plan:
@@ -90,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "run",
         help="run the items that have no result yet",
-        usage="%(prog)s --graph GRAPH (--folder FOLDER | --csv FILE) (--comfyui PATH | --servers URL,...) [options] [-- OPTIONS OF COMFYUI]",
+        usage="%(prog)s --graph GRAPH (--folder FOLDER | --csv FILE | --project FOLDER) (--comfyui PATH | --servers URL,...) [options] [-- OPTIONS OF COMFYUI]",
     )
     command.add_argument("--graph", type=Path, required=True, help="a graph in API format")
     items = command.add_mutually_exclusive_group(required=True)
@@ -104,11 +115,15 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="a row an item: name, and columns named after inputs ('node title or id.input')",
     )
-    items.add_argument("--project", type=Path, help="a long-video project (a fleet does not take one apart)")
+    items.add_argument(
+        "--project",
+        type=Path,
+        help="the folder of a long-video project, whose text is in the graph's Pusa Director: its windows' candidates are the items",
+    )
     command.add_argument(
         "--output",
         type=Path,
-        help=f"folder of the results; default: {RESULTS} in the folder, or beside the CSV",
+        help=f"folder of the results; default: {RESULTS} in the folder, or beside the CSV; a project's go into its folder",
     )
     command.add_argument(
         "--picture", help="input that takes the folder's pictures, where the graph loads several"
@@ -117,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--inputs",
         type=Path,
-        help="folder of files that the graph itself names; default: ComfyUI's input folder",
+        help="folder of files that the graph itself, or its project, names; default: ComfyUI's input folder",
     )
     where = command.add_mutually_exclusive_group(required=True)
     where.add_argument(

@@ -15,7 +15,6 @@ import aiohttp  # ComfyUI requires it
 
 from ..errors import PusaError
 from .graphs import Graph
-from .jobs import UPLOADS
 from .refusals import failure, is_full, refusal
 
 FIRST_LOOK, LAST_LOOK = 0.05, 1.0  # seconds between looks at a run
@@ -58,14 +57,15 @@ class Client:
             return found
 
     async def upload(self, files: Mapping[str, bytes]) -> None:
-        """Puts files into the folder UPLOADS of the server's input folder, those that it has not got from us before."""
-        for name, content in files.items():
-            if name in self.known:
+        """Puts files into folders of the server, those that it has not got from us before. files: by "input/folder/name"."""
+        for place, content in files.items():
+            if place in self.known:
                 continue
+            kind, *folders, name = place.split("/")
             form = aiohttp.FormData()
             form.add_field("image", content, filename=name, content_type="application/octet-stream")
-            form.add_field("subfolder", UPLOADS)
-            form.add_field("type", "input")
+            form.add_field("subfolder", "/".join(folders))
+            form.add_field("type", kind)
             form.add_field("overwrite", "true")
             async with self._request("POST", "/upload/image", data=form) as answer:
                 if answer.status == 413:
@@ -75,10 +75,10 @@ class Client:
                     )
                 if answer.status != 200:
                     raise PusaError(
-                        f"{self.url} could not store a file of {len(content) / 1e6:.1f} MB in its input folder (HTTP "
+                        f"{self.url} could not store a file of {len(content) / 1e6:.1f} MB in its {kind} folder (HTTP "
                         f"{answer.status}). Look whether its disk is full, and at its log."
                     )
-            self.known.add(name)
+            self.known.add(place)
 
     async def run(self, graph: Graph) -> list[ResultFile]:
         """Runs a graph to its end and returns what it saved, in the order of its nodes."""

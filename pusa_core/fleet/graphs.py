@@ -183,6 +183,17 @@ def with_inputs(graph: Graph, values: Mapping[Target, Any]) -> Graph:
     return changed
 
 
+def only_with(graph: Graph, node_id: str) -> Graph:
+    """The graph of one node and all that it is made from."""
+    found, waiting = {node_id}, [node_id]
+    while waiting:
+        for value in graph[waiting.pop()]["inputs"].values():
+            if is_link(value) and value[0] in graph and value[0] not in found:
+                found.add(value[0])
+                waiting.append(value[0])
+    return {key: node for key, node in graph.items() if key in found}
+
+
 def graph_digest(graph: Graph) -> str:
     """16 hex digits of what decides the result: classes and inputs of every node, not their titles."""
     bare = {node_id: [node["class_type"], node["inputs"]] for node_id, node in graph.items()}

@@ -13,7 +13,7 @@ from . import graphs
 from .graphs import Graph, Target
 from .items import Item
 
-UPLOADS = "pusa_fleet"  # folder in a server's input folder
+UPLOADS = "pusa_fleet"  # folder in a server's input and output folders
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,9 @@ class Job:
 
     name: str
     graph: Graph
-    files: Mapping[
-        str, Path
-    ]  # by their name on the server: their content's digest, so that no two are mixed up
+    files: Mapping[str, Path]  # by their place on the server, with a digest in it that keeps them apart
     digest: str  # of the graph and, through the names, of the files
+    needs: tuple[str, ...] = ()  # jobs that must be done before
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,23 @@ class Inputs:
 class Files:
     """Files of a run by content: each is read once, and a picture that many items use has one name."""
 
-    names: dict[Path, str] = field(default_factory=dict)
+    digests: dict[Path, str] = field(default_factory=dict)
 
     def name(self, file: Path) -> str:
         """The name of a file on the server."""
-        if file not in self.names:
+        return f"{self.digest(file)}{file.suffix.lower()}"
+
+    def digest(self, file: Path) -> str:
+        """16 hex digits of what a file holds."""
+        if file not in self.digests:
             try:
                 content = file.read_bytes()
             except OSError as error:
                 raise PusaError(
                     f"The file {file} cannot be read ({error.strerror}). Put it there, or name another."
                 ) from error
-            self.names[file] = f"{hashlib.sha256(content).hexdigest()[:16]}{file.suffix.lower()}"
-        return self.names[file]
+            self.digests[file] = hashlib.sha256(content).hexdigest()[:16]
+        return self.digests[file]
 
 
 def make_jobs(graph: Graph, items: Sequence[Item], inputs: Inputs) -> list[Job]:
@@ -92,17 +95,25 @@ def _job(
             values[target] = graphs.converted(graph, target, value)
     except PusaError as error:
         raise PusaError(f"Item {item.name!r}: {error}") from error
-    files = {}
+    given = {
+        target: item.folder / value for target, value in values.items() if graphs.is_file_input(graph, target)
+    }
+    placed, files = place_files(graph, given, folder, known)
+    ready = graphs.with_inputs(graph, values | placed)
+    return Job(item.name, ready, files, graphs.graph_digest(ready))
+
+
+def place_files(
+    graph: Graph, given: Mapping[Target, Path], folder: Path | None, known: Files
+) -> tuple[dict[Target, Any], dict[str, Path]]:
+    """The values of the inputs that name files, and the files themselves by their places: those given, and the graph's own in `folder`."""
+    placed: dict[Target, Any] = {}
+    files: dict[str, Path] = {}
     for target, present in graphs.own_inputs(graph):
         if not graphs.is_file_input(graph, target):
             continue
-        if target in values:
-            file = item.folder / values[target]
-        elif folder and (folder / str(present)).is_file():
-            file = folder / str(present)
-        else:
-            continue
-        files[known.name(file)] = file
-        values[target] = f"{UPLOADS}/{known.name(file)}"
-    ready = graphs.with_inputs(graph, values)
-    return Job(item.name, ready, files, graphs.graph_digest(ready))
+        file = given.get(target) or (folder and folder / str(present))
+        if file and (target in given or file.is_file()):
+            placed[target] = f"{UPLOADS}/{known.name(file)}"
+            files[f"input/{placed[target]}"] = file
+    return placed, files

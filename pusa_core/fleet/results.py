@@ -36,18 +36,28 @@ class Row:
 class ResultsFolder:
     """Writes results and keeps the report up to date; what an earlier run finished is known from the report."""
 
+    next_step = ""  # a sentence for who has all results
+
     def __init__(self, folder: Path, jobs: Sequence[Job]) -> None:
         self.folder = folder
         self.jobs = jobs
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.rows = {row.name: row for row in read_report(folder / REPORT)}
+            self.earlier = {row.name: row for row in read_report(folder / REPORT)}
         except OSError as error:
             raise self._refusal(error) from error
+        self.rows = dict(self.earlier)
 
     def missing(self) -> list[Job]:
-        """The jobs without a result: never finished, changed since, or with a file that is gone."""
-        return [job for job in self.jobs if not self._is_finished(job)]
+        """The jobs without a result: never finished, changed since, or with a file that is gone; and all that need one of these."""
+        found = {job.name for job in self.jobs if not self._is_finished(job)}
+        while more := {job.name for job in self.jobs if job.name not in found and found & set(job.needs)}:
+            found |= more
+        return [job for job in self.jobs if job.name in found]
+
+    def prepare(self, job: Job) -> Job | None:
+        """A job as a worker gets it, once all that it needs is done; None where its result is there and still holds."""
+        return job
 
     def begin(self) -> None:
         """Marks what is to be run; the report exists from the beginning."""
@@ -70,6 +80,10 @@ class ResultsFolder:
         self.note(finished)
         return finished
 
+    def keep(self, job: Job) -> None:
+        """Puts the earlier row of a result that still holds back into the report."""
+        self.note(self.earlier[job.name])
+
     def note(self, row: Row) -> None:
         """Puts a row into the report."""
         self.rows[row.name] = row
@@ -90,7 +104,7 @@ class ResultsFolder:
             raise self._refusal(error) from error
 
     def _is_finished(self, job: Job) -> bool:
-        row = self.rows.get(job.name)
+        row = self.earlier.get(job.name)
         if row is None or row.status != DONE or row.digest != job.digest:
             return False
         files = self._files(job.name)

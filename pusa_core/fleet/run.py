@@ -7,14 +7,12 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import PusaError
-from .jobs import Job
 from .process import STOP_SECONDS, Installation
 from .progress import Progress
 from .refusals import FULL, is_full
@@ -40,10 +38,9 @@ class Plan:
     address: str | None = None  # of a Ray cluster; None: this machine, or what RAY_ADDRESS says
 
 
-def run(jobs: Sequence[Job], output: Path, plan: Plan) -> int:
+def run(results: ResultsFolder, plan: Plan) -> int:
     """Runs what has no result yet; returns 0 when every item has one, 1 when one failed, 130 after Ctrl+C."""
-    results = ResultsFolder(output, jobs)
-    missing = results.missing()
+    jobs, missing = results.jobs, results.missing()
     progress = Progress(len(missing))
     if len(missing) < len(jobs):
         progress.say(f"{len(jobs) - len(missing)} of {len(jobs)} items are finished already.")
@@ -61,7 +58,7 @@ def run(jobs: Sequence[Job], output: Path, plan: Plan) -> int:
         progress.say(
             f"{len(missing)} items on {len(workers)} {'worker' if len(workers) == 1 else 'workers'}."
         )
-        schedule = Schedule(ray, workers, missing, plan.attempts, progress.say)
+        schedule = Schedule(ray, workers, missing, plan.attempts, progress.say, results.prepare)
         left = schedule.run(lambda ending: record(results, progress, ending), progress.draw)
         why = " ".join(dict.fromkeys(schedule.losses.values()))
         for attempt in left:
@@ -91,7 +88,9 @@ def run(jobs: Sequence[Job], output: Path, plan: Plan) -> int:
         for status in dict.fromkeys(("done", *counted))
         if status in counted
     )
-    progress.say(f"{summary}; the report is {output / REPORT}.")
+    progress.say(f"{summary}; the report is {results.folder / REPORT}.")
+    if not code and results.next_step:
+        progress.say(results.next_step)
     return code
 
 
@@ -104,9 +103,16 @@ def explain(results: ResultsFolder, sentence: str) -> None:
 
 def record(results: ResultsFolder, progress: Progress, ending: Ending) -> None:
     """Saves what an item made, or why it failed, and shows its line."""
-    outcome = ending.outcome
+    outcome, name = ending.outcome, ending.job.name
+    if not ending.attempts:  # no worker had it
+        if outcome.sentence:
+            results.note(Row(name, sentence=outcome.sentence, digest=ending.job.digest))
+        else:
+            results.keep(ending.job)
+        progress.item(f"{name}: {f'not run. {outcome.sentence}' if outcome.sentence else 'still holds.'}")
+        return
     row = Row(
-        ending.job.name,
+        name,
         worker=ending.worker,
         attempts=str(ending.attempts),
         seconds=f"{outcome.seconds:.2f}",
@@ -115,10 +121,10 @@ def record(results: ResultsFolder, progress: Progress, ending: Ending) -> None:
     )
     if outcome.sentence:
         results.note(replace(row, status=FAILED))
-        progress.item(f"{ending.job.name}: failed {ending.attempts} times. {outcome.sentence}")
+        progress.item(f"{name}: failed {ending.attempts} times. {outcome.sentence}")
         return
     row = results.save(ending.job, outcome.files, row)
-    progress.item(f"{ending.job.name}: {outcome.seconds:.1f} s on {ending.worker}, {row.files}")
+    progress.item(f"{name}: {outcome.seconds:.1f} s on {ending.worker}, {row.files}")
 
 
 def import_ray() -> Any:

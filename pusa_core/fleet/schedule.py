@@ -21,11 +21,12 @@ class Attempts:
     job: Job
     tried: list[str] = field(default_factory=list)  # workers, in order
     sentence: str = ""  # of the last failure
+    is_ready: bool = False  # what it needs is done
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How an item ended: with an outcome, or after as many failures as are allowed."""
+    """How an item ended: with an outcome, after as many failures as are allowed, or without a worker (no attempts)."""
 
     job: Job
     worker: str
@@ -38,6 +39,7 @@ class Schedule:
 
     A failed item runs again on another worker where there is one. A worker whose process or machine dies is started again by
     Ray (as an actor with max_restarts); `ready`, which Ray repeats by itself, says when it can be used. No item waits for it.
+    An item that needs others waits for them; those that others need go first.
     """
 
     def __init__(
@@ -47,13 +49,18 @@ class Schedule:
         jobs: Sequence[Job],
         attempts: int,
         say: Callable[[str], None],
+        prepare: Callable[[Job], Job | None] = lambda job: job,
     ) -> None:
-        """ray: the module; workers: actors by name; say: shows a line."""
+        """ray: the module; workers: actors by name; say: shows a line; prepare: see ResultsFolder.prepare."""
         self.ray = ray
         self.workers = dict(workers)
         self.attempts = attempts
         self.say = say
-        self.waiting = deque(Attempts(job) for job in jobs)
+        self.prepare = prepare
+        needed = {name for job in jobs for name in job.needs}
+        self.waiting = deque(Attempts(job) for job in sorted(jobs, key=lambda job: job.name not in needed))
+        self.open = {job.name for job in jobs}  # that have not ended
+        self.failed: set[str] = set()
         self.idle: list[str] = []
         self.starting: dict[Any, str] = {}  # ray's reference of `ready` -> worker
         self.running: dict[Any, tuple[str, Attempts]] = {}  # ray's reference of `run` -> worker, item
@@ -68,8 +75,9 @@ class Schedule:
         """
         quiet = 0
         while self.waiting or self.running:
+            self._release(on_end)
             self._hand_out()
-            pending = [*self.running, *self.starting]
+            pending = [*self.running, *self.starting] if self.waiting or self.running else []
             if not pending:
                 break
             on_look(len(self.running))
@@ -83,8 +91,33 @@ class Schedule:
                 if reference in self.starting:
                     self._worker_answered(reference)
                 elif (ending := self._item_ended(reference)) is not None:
-                    on_end(ending)
+                    self._end(ending, on_end)
         return [attempt for _, attempt in self.running.values()] + list(self.waiting)
+
+    def _release(self, on_end: Callable[[Ending], None]) -> None:
+        """Makes those ready whose needs are done; ends those that cannot run, and those that turn out to be there already."""
+        is_settled = False
+        while not is_settled:
+            is_settled = True
+            for attempt in [one for one in self.waiting if not one.is_ready]:
+                if lost := self.failed & set(attempt.job.needs):
+                    outcome = Outcome(0.0, sentence=f"It is made from {min(lost)}, which was not made.")
+                elif self.open & set(attempt.job.needs):
+                    continue
+                elif (job := self.prepare(attempt.job)) is not None:
+                    attempt.job, attempt.is_ready = job, True
+                    continue
+                else:
+                    outcome = Outcome(0.0)
+                self.waiting.remove(attempt)
+                self._end(Ending(attempt.job, "", 0, outcome), on_end)
+                is_settled = False
+
+    def _end(self, ending: Ending, on_end: Callable[[Ending], None]) -> None:
+        self.open.discard(ending.job.name)
+        if ending.outcome.sentence:
+            self.failed.add(ending.job.name)
+        on_end(ending)
 
     def _make_ready(self, name: str) -> None:
         # Ray repeats this call by itself on the actor that it starts again.
@@ -117,6 +150,8 @@ class Schedule:
         """The next item for a worker: one it has not failed on, unless no other worker is there."""
         others = {worker for worker, _ in self.running.values()} | set(self.idle) - {name}
         for attempt in self.waiting:
+            if not attempt.is_ready:
+                continue
             if name not in attempt.tried or not others - set(attempt.tried):
                 self.waiting.remove(attempt)
                 return attempt

@@ -106,26 +106,23 @@ class ProjectRun:
         """The part of a locked window that is there; refuses one that no longer fits the project."""
         if not window.text.lock:
             return None
-        part = self.folder.part(window.id, window.text.chosen)
-        if part is None and self.folder.has_video(window.id, window.text.chosen):
-            stem = self.folder.stem(window.id, window.text.chosen)
-            raise PusaError(
-                f"windows[{window.index}] ({window.id}) is locked, but {stem}.mp4 and {stem}.safetensors do not belong together: one was changed or "
-                "is missing. Put both back, take the lock out, or delete the video to have the window made anew."
-            )
-        if part is None:
-            return None
-        is_now = (*self.studio.size, window.frames.length, self.plan.fps)
-        was = (part.facts.width, part.facts.height, part.facts.length, part.facts.fps)
-        if is_now != was:
+        part = self.folder.locked_part(
+            window.id, window.text.chosen, f"windows[{window.index}] ({window.id})"
+        )
+        if part is not None and part.facts.shape != self.shape(window):
             said = [
-                "{} x {} pixels, {} frames at {:g} per second".format(*values) for values in (was, is_now)
+                "{} x {} pixels, {} frames at {:g} per second".format(*values)
+                for values in (part.facts.shape, self.shape(window))
             ]
             raise PusaError(
                 f"windows[{window.index}] ({window.id}) is locked with {said[0]}, but the project now asks for {said[1]}. "
                 "Take the lock out, or set the size, length and rate back."
             )
         return part
+
+    def shape(self, window: PlannedWindow) -> tuple[int, int, int, float]:
+        """What a part of a window must be like: width, height, frames, frames per second."""
+        return (*self.studio.size, window.frames.length, self.plan.fps)
 
     def candidate(self, window: PlannedWindow, candidate: int) -> Part:
         """One candidate of a window that is not locked."""

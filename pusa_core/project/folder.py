@@ -50,6 +50,11 @@ class PartFacts:
     drafted: bool  # whether it followed a draft
     sha256: str  # of the video file
 
+    @property
+    def shape(self) -> tuple[int, int, int, float]:
+        """Width, height, frames, frames per second."""
+        return self.width, self.height, self.length, self.fps
+
 
 @dataclass(frozen=True)
 class Part:
@@ -68,6 +73,11 @@ class Part:
     def picture(self) -> Path:
         """A small picture of its middle, PNG."""
         return self.folder / f"{self.stem}.png"
+
+    @property
+    def files(self) -> tuple[Path, Path, Path]:
+        """All that it is: its video, its picture, and its state, which holds what neighbours continue."""
+        return self.video, self.picture, _state(self.folder, self.stem)
 
     def head(self, count: int) -> Tensor:
         """Its first frames [count, H, W, 3], 0 to 1."""
@@ -146,9 +156,15 @@ class ProjectFolder:
                 _settle(picture)
         return part
 
-    def has_video(self, window: str, candidate: int) -> bool:
-        """Whether there is a video of this name, whole or not."""
-        return (self.folder / f"{self.stem(window, candidate)}.mp4").is_file()
+    def locked_part(self, window: str, candidate: int, named: str) -> Part | None:
+        """The part of a locked window, None where it has none yet; refuses one that is not whole. named: the window, in a sentence."""
+        part, stem = self.part(window, candidate), self.stem(window, candidate)
+        if part is None and (self.folder / f"{stem}.mp4").is_file():
+            raise PusaError(
+                f"{named} is locked, but {stem}.mp4 and {stem}.safetensors do not belong together: one was changed or is missing. Put both "
+                "back, take the lock out, or delete the video to have the window made anew."
+            )
+        return part
 
     def write(
         self,
@@ -183,6 +199,23 @@ class ProjectFolder:
             )
             self._finish(stem)
         return Part(self.folder, stem, told)
+
+    def take_over(self, window: str, candidate: int, contents: Mapping[str, bytes]) -> Part:
+        """Put in a part that was made elsewhere. contents: of its files, by their endings."""
+        stem = self.stem(window, candidate)
+        paths = state, video, _ = _files(self.folder, stem)
+        with _told(self.folder), _cleared(*paths):
+            for path in paths:
+                _unfinished(path).write_bytes(contents.get(path.suffix, b""))
+            facts = _facts(_unfinished(state))
+            if facts is None or _sha256(_unfinished(video)) != facts.sha256:
+                raise PusaError(
+                    f"What came back as {stem} is no part of a project: its files are missing or do not belong together. Use the same "
+                    "version of ComfyUI-Pusa on both sides."
+                )
+            if any(not path.is_file() or _sha256(path) != _sha256(_unfinished(path)) for path in paths):
+                self._finish(stem)
+        return Part(self.folder, stem, facts)
 
     def _finish(self, stem: str) -> None:
         """Give a part that is written whole its names."""

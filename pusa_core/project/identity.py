@@ -40,7 +40,16 @@ def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sou
             window.cfg,
             window.noise_multipliers,
             [(key.latent_frame, sources.file_identity(key.picture), key.multiplier) for key in window.keys],
-            [(one.first, vars(one.clip), sources.file_identity(one.clip.file)) for one in window.clips],
+            [
+                (
+                    one.first,
+                    one.clip.start,
+                    one.clip.frames,
+                    one.clip.multiplier,
+                    sources.file_identity(one.clip.file),
+                )
+                for one in window.clips
+            ],
             plan.colour,
             sources.fingerprint(window),
         ]

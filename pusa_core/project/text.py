@@ -109,6 +109,7 @@ class Project:
     prompts: tuple[PromptAt, ...] = ()
     anchor: AnchorUse | None = None
     sound: SoundUse | None = None
+    only: str | None = None  # id of the one window that this run makes, from what lies in the folder
 
 
 def read_project(text: str) -> Project:
@@ -154,6 +155,7 @@ def read_project(text: str) -> Project:
         noise_multipliers=_text,
         colour=_one_of(COLOURS),
         resize=_one_of(RESIZES),
+        only=_window_id,
     )
     _check_together(project)
     return project
@@ -234,6 +236,10 @@ def _check_together(project: Project) -> None:
     if project.colour == ANCHOR and project.anchor is None:
         raise PusaError(
             'colour is "anchor", but the project has no anchor. Add "anchor": {"picture": "..."}, or use another colour.'
+        )
+    if project.only is not None and project.only not in {window.id for window in project.windows}:
+        raise PusaError(
+            f"only is {project.only!r}, but no window has this id. Write the id of one of windows."
         )
     for earlier, later in zip(project.prompts, project.prompts[1:], strict=False):
         if later.at == earlier.at:

@@ -62,6 +62,7 @@ def test_a_project_is_read_with_its_defaults():
         (text(sound={"file": ""}), 'sound.file is ""; use the name of a file'),
         (text(colour="anchor"), "the project has no anchor"),
         (text(colour="red"), 'colour is "red"; use one of before, first, anchor, off'),
+        (text(only="w2"), "only is 'w2', but no window has this id"),
         (text(future=1), "future is not known. project takes: anchor, clips"),
     ],
 )  # fmt: skip

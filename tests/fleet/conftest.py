@@ -25,9 +25,11 @@ SECONDS = 300  # of one command, on a very busy machine
 class Command:
     """One `python -m pusa_core.fleet run`."""
 
-    def __init__(self, output: Path, *arguments: object) -> None:
+    def __init__(self, output: Path | None, *arguments: object) -> None:
+        """output: folder of the results, None where the items say it themselves."""
         self.output = output
-        command = [sys.executable, "-m", "pusa_core.fleet", "run", "--output", output, *arguments]
+        where = ["--output", output] if output else []
+        command = [sys.executable, "-m", "pusa_core.fleet", "run", *where, *arguments]
         self.process = subprocess.Popen(
             [str(part) for part in command],
             cwd=ROOT,
@@ -61,7 +63,12 @@ class Command:
 
     @property
     def report(self) -> dict[str, Row]:
-        return {row.name: row for row in read_report(self.output / REPORT)}
+        return self.report_of(self.output)
+
+    @staticmethod
+    def report_of(folder: Path) -> dict[str, Row]:
+        """The rows of the report in a folder, by item."""
+        return {row.name: row for row in read_report(folder / REPORT)}
 
     def results(self) -> dict[str, bytes]:
         """What was made, by file name."""
@@ -73,7 +80,7 @@ def fleet() -> Iterator[Callable[..., Command]]:
     """fleet(output, *arguments) -> a running command; none outlives its test."""
     started: list[Command] = []
 
-    def start(output: Path, *arguments: object) -> Command:
+    def start(output: Path | None, *arguments: object) -> Command:
         started.append(Command(output, *arguments))
         return started[-1]
 

@@ -98,8 +98,8 @@ def test_only_our_own_run_is_interrupted():
 
 def test_a_file_goes_up_once():
     async def twice(client):
-        await client.upload({"a.png": b"1"})
-        await client.upload({"a.png": b"1", "b.png": b"2"})
+        await client.upload({"input/a/a.png": b"1"})
+        await client.upload({"input/a/a.png": b"1", "output/a/b/a.png": b"2"})
 
     double = Double()
     run(double, twice)

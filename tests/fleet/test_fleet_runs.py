@@ -1,31 +1,17 @@
 """Whole runs: the command line, the real Ray and real ComfyUIs on the CPU."""
 
 import csv
-import importlib.util
 import os
 import subprocess
 import sys
 import time
 
-import psutil
 import pytest
 
 from pusa_core.fleet.results import DONE, FAILED, WAITING
+from support.fleet_workers import comfyuis, needs_ray
 
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -r requirements-fleet.txt"
-)
 ITEMS = 12
-
-
-def comfyuis(base) -> list[psutil.Process]:
-    """The servers that workers started from this base directory."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if "main.py" in line and str(base) in line and any("pusa-fleet-" in part for part in line):
-            found.append(process)
-    return found
 
 
 def write_rows(file, columns, rows):
@@ -44,8 +30,8 @@ def single(server, graph, pictures, tmp_path_factory):
     (server.input_folder / UPLOADS).mkdir(exist_ok=True)
     made = {}
     for job in make_jobs(read_graph(graph), folder_items(pictures), Inputs()):
-        for name, file in job.files.items():
-            (server.input_folder / UPLOADS / name).write_bytes(file.read_bytes())
+        for place, file in job.files.items():
+            (server.base / place).write_bytes(file.read_bytes())
         (saved,) = server.files(server.run(job.graph))
         made[f"{job.name}.webp"] = saved.read_bytes()
     return made
@@ -173,7 +159,7 @@ def test_a_missing_ray_is_a_sentence(tiny_graph, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--project", "p"], "does not take one long-video project apart"),
+        (["--project", "p"], "has no Pusa Director"),
         (["--folder", "nowhere"], "There is no folder nowhere"),
         (["--csv", "nowhere.csv"], "There is no file nowhere.csv"),
     ],

@@ -57,10 +57,10 @@ def fine(name):
 def go():
     """go(workers, names) -> endings as (item, worker, attempts, sentence), items left, the schedule."""
 
-    def run(workers, names, attempts=2):
+    def run(workers, names, attempts=2, needs=None, prepare=lambda job: job):
         said, endings = [], []
-        jobs = [Job(name, {"name": name}, {}, "") for name in names]
-        schedule = Schedule(RAY, workers, jobs, attempts, said.append)
+        jobs = [Job(name, {"name": name}, {}, "", tuple((needs or {}).get(name, ""))) for name in names]
+        schedule = Schedule(RAY, workers, jobs, attempts, said.append, prepare)
         left = schedule.run(endings.append, lambda running: None)
         told = [(end.job.name, end.worker, end.attempts, end.outcome.sentence) for end in endings]
         return told, [attempt.job.name for attempt in left], schedule
@@ -122,3 +122,33 @@ def test_a_worker_that_cannot_start_does_not_hold_up_the_others(go):
     told, left, _ = go({"a": worker(fine, lambda: DiedError("gone")), "b": worker(fine)}, "12")
     assert [end[1] for end in told] == ["b", "b"]
     assert not left
+
+
+CHAIN = {"3": "1", "4": "1", "5": "3", "6": "3"}
+
+
+def test_an_item_waits_for_those_that_it_needs_and_those_that_are_needed_go_first(go):
+    order = []
+    told, left, _ = go({"a": worker(lambda name: order.append(name) or Outcome(1.0))}, "213456", needs=CHAIN)
+    assert order == ["1", "3", "2", "4", "5", "6"]
+    assert len(told) == 6
+    assert not left
+
+
+def test_what_needs_an_item_that_failed_is_told_and_the_rest_goes_on(go):
+    picky = lambda name: Outcome(1.0, sentence="no" if name == "3" else "")  # noqa: E731
+    told, left, _ = go({"a": worker(picky), "b": worker(picky)}, "123456", needs=CHAIN | {"2": "6"})
+    assert {end[0] for end in told if not end[3]} == {"1", "4"}
+    assert ("6", "", 0, "It is made from 3, which was not made.") in told
+    assert ("2", "", 0, "It is made from 6, which was not made.") in told
+    assert not left
+
+
+def test_an_item_that_turns_out_to_be_there_needs_no_worker(go):
+    ran = []
+    there = worker(lambda name: ran.append(name) or Outcome(1.0))
+    told, _, _ = go(
+        {"a": there}, "123456", needs=CHAIN, prepare=lambda job: None if job.name in "35" else job
+    )
+    assert sorted(ran) == ["1", "2", "4", "6"]
+    assert {end[:3] for end in told if end[0] in "35"} == {("3", "", 0), ("5", "", 0)}

@@ -102,6 +102,31 @@ def test_a_project_becomes_a_file_with_its_record_and_its_parts(direct, film):
     assert direct.made == []
 
 
+def test_one_window_made_alone_shows_its_files_and_is_found_by_the_whole_project(direct, film):
+    direct(text({}, {}))
+    whole = {path.name: path.read_bytes() for path in film.glob("w2.*")}
+    for path in [*film.glob("w2.*"), film / "first.mp4", film / "project.json"]:
+        path.unlink()
+    result = direct(text({}, {}, only="w2"))
+    assert [request.seed for request in direct.made] == [4]
+    assert [saved["filename"] for saved in result.ui["part"]] == ["w2.0.mp4", "w2.0.png", "w2.0.safetensors"]
+    assert {saved["subfolder"] for saved in result.ui["part"]} == {"films/first"}
+    assert "images" not in result.ui
+    assert {path.name: path.read_bytes() for path in film.glob("w2.*")} == whole
+    assert not (film / "first.mp4").exists()
+    direct(text({}, {}))
+    assert direct.made == []
+    assert (film / "first.mp4").exists()
+
+
+def test_a_clip_counts_by_its_content_and_place_not_by_its_name(direct, folders):
+    write_video(folders / "input" / "clip.mp4", torch.rand(20, 32, 32, 3), Fraction(16))
+    direct(text({}, {}, clips=[{"at": 21, "file": "clip.mp4", "frames": 8}]))
+    (folders / "input" / "clip.mp4").rename(folders / "input" / "gulls.mp4")
+    direct(text({}, {}, clips=[{"at": 21, "file": "gulls.mp4", "frames": 8}]))
+    assert direct.made == []
+
+
 def test_only_what_a_prompt_changes_is_sampled_again(direct):
     direct(text({}, {}, {}))
     direct(text({}, {}, {"prompt": "another"}))

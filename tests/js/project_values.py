@@ -49,6 +49,7 @@ VIDEO = {
     "resize": ["crop", "stretch", "x"],
     "anchor": [{"picture": "a"}, {"picture": "a", "multiplier": 0.2}, {}, "a", {"picture": ""}],
     "sound": [{"file": "a"}, {"file": "a", "from": 2}, {"from": -1}, []],
+    "only": ["w1", "w2", "w9", "w 1", 3],
     "zoom": [1],
 }
 REQUIRED = {"keys": ("at", "picture"), "clips": ("at", "file"), "prompts": ("at", "text")}
