@@ -26,6 +26,7 @@ class Sources(Protocol):
 
 def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sources) -> str:
     """A name of what a window is made from, but for its neighbours."""
+    straight = [] if plan.straight is None else [window.written, plan.colour_method]
     return digest(
         [
             FORMAT,
@@ -43,6 +44,7 @@ def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sou
             [(one.first, vars(one.clip), sources.file_identity(one.clip.file)) for one in window.clips],
             plan.colour,
             sources.fingerprint(window),
+            *straight,
         ]
     )
 
