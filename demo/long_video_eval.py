@@ -321,7 +321,7 @@ def resume_section(family: str, scene: Scene) -> str:
             if killed_after is not None:
                 process = start_child(job)
                 while (
-                    len(list(Path(folder).glob(f"*.parts/part_{killed_after - 1:04d}.mp4"))) == 0
+                    len(list(Path(folder).glob(f"*.parts/w{killed_after}.0.safetensors"))) == 0
                     and process.poll() is None
                 ):
                     time.sleep(0.02)

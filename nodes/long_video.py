@@ -56,7 +56,7 @@ class PusaLongVideo(io.ComfyNode):
             **search_words("endless video", "sliding window", "video extension"),
             description=(
                 "Makes a video of any length: each window continues the last frames of the one before, colours are matched at every "
-                "seam, and finished windows go to disk at once. After a cancel or a crash, the same settings continue where it ended."
+                "seam, and finished windows go to disk at once. After a cancel, a crash or with another prompt, only the windows that need it are made."
             ),
             is_output_node=True,
             **of_today(has_intermediate_output=True, essentials_category="Video Generation"),
@@ -81,18 +81,18 @@ class PusaLongVideo(io.ComfyNode):
                 inputs.resize("How pictures of other proportions become the video's size: crop the sides, letterbox with black, or stretch."),
                 io.Float.Input("fps", default=16.0, min=1.0, max=120.0, step=0.01, tooltip="Frames per second; Wan makes 16, Wan2.2 5B 24, Mochi 30."),
                 io.Int.Input("crf", default=16, min=0, max=51, tooltip="H.264 quality of the file: 0 is lossless, 16 shows no loss, 23 is small.", **advanced()),
-                io.String.Input("filename_prefix", default="video/pusa_long", tooltip="Name in the output folder, subfolders with /. Until the video is complete, its parts lie beside it in a folder ending in .parts."),
+                io.String.Input("filename_prefix", default="video/pusa_long", tooltip="Name in the output folder, subfolders with /. Its windows stay beside it in a folder ending in .parts; delete that when the video is right."),
                 io.Image.Input("start", optional=True, tooltip="A picture, or the last frames of a clip at fps, to begin with; of a clip, as many as overlap are used. They are the video's first frames."),
                 io.Image.Input("end", optional=True, tooltip="The picture to end on. Only the last window sees it."),
                 io.Image.Input("anchor", optional=True, tooltip="A picture that every window after the first looks at and never shows, against slow change of a face or a palette: it takes latent frame 0 of the frames taken over. Needs an overlap of 5 or more.", **advanced()),
                 io.Float.Input("end_multiplier", default=0.0, min=0.0, max=1.0, step=0.01, tooltip="Noise of the end picture, 0 (reached exactly) to 1 (ignored).", optional=True, **advanced()),
                 io.Float.Input("anchor_multiplier", default=0.0, min=0.0, max=1.0, step=0.01, tooltip="Noise of the anchor, 0 (strong) to 1 (ignored).", optional=True, **advanced()),
                 io.Sigmas.Input("sigmas", optional=True, tooltip="A schedule of your own for every window; it replaces steps."),
-                io.Boolean.Input("resume", default=True, optional=True, tooltip="Continue a run of exactly these settings and models that was cancelled. Off begins anew.", **advanced()),
+                io.Boolean.Input("resume", default=True, optional=True, tooltip="Keep the windows of an earlier run that still hold: after a cancel, or with another prompt or end. Off makes all anew.", **advanced()),
             ],
             outputs=[
                 io.Video.Output(display_name="video", tooltip="The finished file in the output folder."),
-                io.String.Output(display_name="report", tooltip="One line per window: frames, seed, prompt."),
+                io.String.Output(display_name="report", tooltip="One line per window: frames, seed, prompt, and whether it was kept."),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )  # fmt: skip

@@ -77,7 +77,7 @@ def told_of_windows(
 ) -> str:
     """The given frames of every window of a long video; windows alike are one line.
 
-    noise_multipliers: [F] of each window, see long_video.window_multipliers; prompt, node: as in told.
+    noise_multipliers: [F] of each window, see project.plan.window_multipliers; prompt, node: as in told.
     """
     lines: dict[str, list[int]] = {}
     for number, multipliers in enumerate(noise_multipliers, 1):

@@ -1,4 +1,4 @@
-"""Long video: which windows it is made of, and the loop that makes one after the other.
+"""Long video: which windows it is made of, and the prompt that each of them follows.
 
 Each window is an ordinary Pusa run whose first frames are given: the last frames of the window before. They are handed over as
 pictures and encoded again, not as latents: Wan's VAE is causal and its first latent frame holds one picture where all others
@@ -10,22 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
-
-import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from typing import Any
 
 from .bases import WAN, Base
 from .choices import check_choice
-from .colour import apply_transfer, colour_statistics, fit_transfer
-from .conditions import FrameCondition, place
-from .encoding import IN_SEQUENCE, Encode, encode_frames, encode_keyframe
 from .errors import PusaError
 from .frames import parse_multipliers
-from .injections import Injection
-from .video_parts import VideoParts
 
 SECONDS, FRAMES = DURATION_UNITS = ("seconds", "frames")
 
@@ -130,20 +120,6 @@ def given_multipliers(text: str, count: int) -> list[float]:
     return [listed[0]] * (count - values) + listed[:count]
 
 
-def window_multipliers(plan: Sequence[Window], guidance: Guidance) -> list[list[float]]:
-    """Noise multipliers [F] that render_window gives each window of the plan."""
-    tables = []
-    for window in plan:
-        multipliers = given_multipliers(guidance.noise_multipliers, window.given_latents or 1)
-        table = multipliers[: window.given_latents] + [1.0] * (window.latent_frames - window.given_latents)
-        if guidance.anchor is not None and window.index:
-            table[0] = guidance.anchor_multiplier
-        if guidance.end is not None and window is plan[-1]:
-            table[-1] = guidance.end_multiplier
-        tables.append(table)
-    return tables
-
-
 def prompt_at(conditioning: Sequence[Any], second: float) -> list[Any]:
     """The entries of a CONDITIONING [(tensor, options), ...] that hold at `second`: those with the latest start before it.
 
@@ -159,161 +135,3 @@ def prompt_at(conditioning: Sequence[Any], second: float) -> list[Any]:
 def prompt_second(window: Window, fps: float) -> float:
     """The second that decides which prompt a window follows: the middle of its new frames."""
     return (window.first_new + window.end - 1) / 2 / fps
-
-
-class WindowModel(Protocol):
-    """What the loop needs of the model and its VAE."""
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures [N, H, W, 3], 0 to 1 -> latent [1, C, F, h, w]."""
-
-    def decode(self, latent: Tensor) -> Tensor:
-        """Latent [1, C, F, h, w] -> pictures [N, H, W, 3], 0 to 1."""
-
-    def empty(self, latent_frames: int) -> Tensor:
-        """A latent [1, C, F, h, w] with nothing in it."""
-
-    def sample(
-        self, samples: Tensor, noise_multipliers: Tensor, window: Window, injection: Injection
-    ) -> Tensor:
-        """The latent after sampling this window. samples: [1, C, F, h, w]; noise_multipliers: [F]; injection: what gave the frames."""
-
-    def show(self, picture: Tensor, window: Window) -> None:
-        """Told when a window is finished. picture: [H, W, 3], 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """What is given besides text; pictures are [N, H, W, 3], 0 to 1, at the size of the video."""
-
-    noise_multipliers: str  # of given frames, as typed
-    start: Tensor | None = None  # the first frames of the video, 4k + 1
-    end: Tensor | None = None  # [1, H, W, 3], the last frame; only the last window sees it
-    end_multiplier: float = 0.0
-    anchor: Tensor | None = None  # [1, H, W, 3], seen by every window after the first, never shown
-    anchor_multiplier: float = 0.0
-    colour_match: str | None = None  # a method of colour.METHODS, or None
-
-
-def render_long_video(
-    plan: Sequence[Window], model: WindowModel, guidance: Guidance, parts: VideoParts
-) -> Path:
-    """The file with all windows of the plan, made one after the other.
-
-    Only one window is in memory at a time. What `parts` has from an earlier, interrupted call with the same settings is not
-    made again; the result is the same file.
-    """
-    _check_anchor(plan, guidance)
-    done, tail = parts.finished()
-    given = guidance.start if done == 0 else tail
-    for window in plan[done:]:
-        frames = render_window(window, plan, model, guidance, given)
-        if window.index and given is not None:
-            frames = torch.cat((cross_fade(given, frames, window.base), frames[window.given :]))
-        following = plan[window.index + 1] if window.index + 1 < len(plan) else None
-        # frames that the next window takes over are written by it, faded into its own
-        end = (following.start if following else window.end) - window.start
-        given = frames[end:].clone() if following else frames[-1:].clone()
-        parts.add(frames[:end], given)
-        model.show(frames[end // 2], window)
-    return parts.join()
-
-
-def render_window(
-    window: Window, plan: Sequence[Window], model: WindowModel, guidance: Guidance, given: Tensor | None
-) -> Tensor:
-    """All frames of one window, [window.length, H, W, 3], 0 to 1.
-
-    given: [window.given, H, W, 3], the frames it begins with, or None. The anchor stands in for latent frame 0 while sampling:
-    the model looks at it in every step, and nobody sees it, since the given frames' own latent is put back before decoding.
-    """
-
-    def conditions(encode: Encode) -> list[FrameCondition]:
-        return with_guides(
-            encode, taken_over_conditions(encode, window, guidance, given), window, plan, guidance
-        )
-
-    taken_over = taken_over_conditions(model.encode, window, guidance, given)
-    hidden = taken_over[0].latent if guidance.anchor is not None and window.index else None
-    made = with_guides(model.encode, taken_over, window, plan, guidance)
-    injection = Injection(model.encode, conditions, tuple(made))
-    samples, noise_multipliers = place(
-        model.empty(window.latent_frames), None, injection.conditions, window.base
-    )
-    latent = model.sample(samples, noise_multipliers, window, injection)
-    if hidden is not None:
-        latent = torch.cat((hidden.to(latent), latent[:, :, 1:]), dim=2)
-    frames = model.decode(latent)
-    if guidance.colour_match is None or given is None or not window.given:
-        return frames
-    return match_seam(frames, given, guidance.colour_match, window.base)
-
-
-def taken_over_conditions(
-    encode: Encode, window: Window, guidance: Guidance, given: Tensor | None
-) -> list[FrameCondition]:
-    """The frames that a window begins with; given: [window.given, H, W, 3], or None."""
-    if given is None or not window.given:
-        return []
-    latents = encode_frames(encode, given, range(window.given_latents), base=window.base)
-    multipliers = given_multipliers(guidance.noise_multipliers, len(latents))
-    return [
-        FrameCondition(latent, position, multiplier)
-        for position, (latent, multiplier) in enumerate(zip(latents, multipliers, strict=True))
-    ]
-
-
-def with_guides(
-    encode: Encode,
-    conditions: Sequence[FrameCondition],
-    window: Window,
-    plan: Sequence[Window],
-    guidance: Guidance,
-) -> list[FrameCondition]:
-    """The conditions of a window with the anchor in the place of the first one, and with the video's end."""
-    conditions = list(conditions)
-    if guidance.anchor is not None and window.index:
-        anchor = encode_keyframe(encode, guidance.anchor, 0, base=window.base)
-        conditions[0] = FrameCondition(anchor, 0, guidance.anchor_multiplier)
-    if guidance.end is not None and window is plan[-1]:
-        last = window.latent_frames - 1
-        latent = encode_keyframe(encode, guidance.end, last, IN_SEQUENCE, window.base)
-        conditions.append(FrameCondition(latent, last, guidance.end_multiplier))
-    return conditions
-
-
-def cross_fade(given: Tensor, frames: Tensor, base: Base = WAN) -> Tensor:
-    """The shared frames as shown: given ones, turning into the new window's version over the last latent frame.
-
-    given: [M, H, W, 3]; frames: [N, H, W, 3], the new window, which begins with its version of them. Returns [M, H, W, 3]. The
-    oldest frame always stays as given.
-    """
-    faded = min(base.temporal_stride, len(given) - 1)
-    weights = given.new_zeros(len(given))
-    weights[len(given) - faded :] = torch.arange(1, faded + 1) / (faded + 1)
-    return torch.lerp(given, frames[: len(given)].to(given), weights[:, None, None, None])
-
-
-def match_seam(frames: Tensor, given: Tensor, method: str, base: Base = WAN) -> Tensor:
-    """The window in the colours of the frames it continues.
-
-    frames: [N, H, W, 3]; given: [M, H, W, 3]: what the first M frames should look like. They show the same, so the change between
-    them is the model's and the VAE's; it is undone in all N. Means over the squares of one latent pixel are compared, not
-    pixels: the VAE blurs a little, and the contrast that fine detail lost must not be taken from the rest, window after window.
-    """
-    made = colour_statistics(coarse(frames[: len(given)], base), method)
-    transfer = fit_transfer(made, colour_statistics(coarse(given, base), method), method)
-    return apply_transfer(frames, transfer)
-
-
-def coarse(pictures: Tensor, base: Base) -> Tensor:
-    """Means over the squares of latent cells, s pixels each side. pictures: [N, H, W, 3]. Returns [N, H/s, W/s, 3]."""
-    return avg_pool2d(pictures.movedim(-1, 1).float(), base.spatial_stride).movedim(1, -1)
-
-
-def _check_anchor(plan: Sequence[Window], guidance: Guidance) -> None:
-    if guidance.anchor is not None and any(window.given_latents < 2 for window in plan[1:]):
-        raise PusaError(
-            f"overlap is {plan[1].given} frame, and the anchor takes the first latent frame of each window, so nothing would be "
-            f"handed over. Use an overlap of {plan[1].base.video_length(2)} or more ({plan[1].base.video_length(4)} is usual), or disconnect anchor."
-        )

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import comfy.model_management
 import torch
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from ...pusa_core.errors import PusaError
 from ...pusa_core.folders import check_names, folder_inside, load_picture
 from ...pusa_core.frames import NoiseMultiplier
 from ...pusa_core.images import fit_images
+from ...pusa_core.injections import INJECTIONS, Injection
 from ...pusa_core.lora.weight_files import FileStamp
 from ...pusa_core.project.engine import DRAFT, QUALITIES, Draft, ProjectRun
 from ...pusa_core.project.folder import Part, ProjectFolder
@@ -34,12 +34,11 @@ from ...pusa_core.project.text import ClipUse, LoraUse, Project, SoundUse, read_
 from .director_loras import with_loras
 from .folders import input_folder, lora_path, output_folder
 from .identity import model_identity, text_encoder_identity, vae_identity
-from .models import base_of, check_vae, empty_latent
-from .progress import StepsOfRuns
+from .models import base_of, check_vae
 from .running_prompt import graph_around, tell_browser
 from .samplers import build_sampler
 from .sampling import SamplingRequest, check_sigmas, sample_video
-from .vaes import decoder_of, encoder_of
+from .window_studio import WindowStudio, check_size
 
 EVENT = "pusa.director"
 
@@ -78,10 +77,7 @@ class DirectorRequest:
             raise PusaError(
                 "No CLIP came in. Connect the text encoder: Load CLIP with umt5_xxl and type wan."
             )
-        if self.width % base.size_multiple or self.height % base.size_multiple:
-            raise PusaError(
-                f"The size is {self.width} x {self.height}; {base.short} needs multiples of {base.size_multiple} in both."
-            )
+        check_size(self.width, self.height, base)
         build_sampler(self.sampler_name, torch.ones(1))
         if self.sigmas is not None:
             check_sigmas(self.sigmas)
@@ -236,7 +232,7 @@ class ComfySources:
         return self.files[path][1]
 
 
-class ComfyStudio(ComfySources):
+class ComfyStudio(WindowStudio, ComfySources):
     """pusa_core.project.engine.DirectedStudio on ComfyUI, with progress over the whole project."""
 
     def __init__(
@@ -248,22 +244,20 @@ class ComfyStudio(ComfySources):
         only: PlannedWindow | None = None,
     ):
         """only: the one window of which the chosen candidate is made, None for all."""
-        super().__init__(request)
-        self.plan = plan
+        ComfySources.__init__(self, request)
         self.only = only
-        self.folder = folder
-        self.node = node
-        self.size = (request.width, request.height)
-        self.crf = request.crf
-        self.texts: dict[str, Any] = {}
-        self.runs = [
+        runs = [
             (window.index, candidate)
             for window in plan.windows
             for candidate in range(window.text.candidates)
             if only is None or (window, candidate) == (only, only.text.chosen)
         ]
-        steps = [len(self.sampling(plan.windows[index]).schedule()) - 1 for index, _ in self.runs]
-        self.progress = StepsOfRuns(request.model, steps)
+        steps = [len(self.sampling(plan.windows[index]).schedule()) - 1 for index, _ in runs]
+        WindowStudio.__init__(self, request, plan.base, runs, steps)
+        self.plan = plan
+        self.folder = folder
+        self.node = node
+        self.texts: dict[str, Any] = {}
 
     def sampling(self, window: PlannedWindow) -> SamplingRequest:
         """A window's run, but for its texts, latent and seed."""
@@ -273,30 +267,23 @@ class ComfyStudio(ComfySources):
             request.model, None, None, {}, 0, steps, window.cfg, request.shift, request.sampler_name, sigmas=request.sigmas
         )  # fmt: skip
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        return encoder_of(self.request.vae)(pictures)
-
-    def decode(self, latent: Tensor) -> Tensor:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        width, height = self.size
-        return decoder_of(self.request.vae)(latent).reshape(-1, height, width, 3)
-
-    def empty(self, latent_frames: int) -> Tensor:
-        return empty_latent(self.plan.base, *self.size, latent_frames)
-
     def sample(
-        self, samples: Tensor, noise_multipliers: Tensor, window: PlannedWindow, candidate: int
+        self,
+        samples: Tensor,
+        noise_multipliers: Tensor,
+        window: PlannedWindow,
+        candidate: int,
+        injection: Injection,
     ) -> Tensor:
         request = replace(
             self.sampling(window),
             model=with_loras(self.request.model, window.text.loras),
             positive=self.text(window.prompt),
             negative=self.text(window.negative),
-            latent={"samples": samples, "noise_multipliers": noise_multipliers},
+            latent={"samples": samples, "noise_multipliers": noise_multipliers, INJECTIONS: (injection,)},
             seed=window.seed_of(candidate),
         )
-        run = self.runs.index((window.index, candidate))
-        return sample_video(request, self.progress.callback(run))["samples"]
+        return sample_video(request, self.steps_seen(window, candidate))["samples"]
 
     def text(self, text: str) -> Any:
         """A prompt as CONDITIONING. All texts of the run are encoded at once, before the model needs the memory."""
@@ -326,12 +313,8 @@ class ComfyStudio(ComfySources):
         return fit_images(stack_frames(found, name), *self.size, self.plan.resize)
 
     def tell(self, window: PlannedWindow, candidate: int, state: str, part: Part | None) -> None:
-        picture = None
         if part is not None:
-            picture = load_picture(part.picture)[0]
-            for run in [(window.index, candidate)] if not window.text.lock else self.runs:
-                if run[0] == window.index:
-                    self.progress.show(picture, self.runs.index(run))
+            self.show(window, candidate, part)
         stem = self.folder.stem(window.id, candidate)
         tell_browser(
             EVENT,

@@ -1,12 +1,13 @@
-"""Long video on ComfyUI: one window after another through its model, VAE and folders."""
+"""Long Video on ComfyUI: a project made straight through, of texts and pictures that come over links."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import comfy.model_management
 import torch
 from torch import Tensor
 
@@ -20,26 +21,33 @@ from ...pusa_core.images import fit_images
 from ...pusa_core.injections import INJECTIONS, Injection
 from ...pusa_core.long_video import (
     PROMPT_START,
-    Guidance,
     Window,
     duration_in_frames,
     plan_windows,
     prompt_at,
     prompt_second,
-    render_long_video,
     start_frames_used,
-    window_multipliers,
 )
-from ...pusa_core.video_parts import VideoParts
+from ...pusa_core.project.engine import KEPT, ProjectRun
+from ...pusa_core.project.folder import Part
+from ...pusa_core.project.plan import Defaults, Plan, PlannedWindow, window_multipliers
+from ...pusa_core.project.straight import (
+    Guidance,
+    forget_other_finished,
+    of_earlier_version,
+    straight_folder,
+    straight_plan,
+)
 from .folders import output_file
 from .identity import model_identity, vae_identity, value_identity
-from .models import base_of, check_vae, empty_latent
-from .progress import StepsOfRuns
+from .models import base_of, check_vae
 from .samplers import build_sampler
 from .sampling import SamplingRequest, sample_video
-from .vaes import decoder_of, encoder_of
+from .window_studio import WindowStudio, check_size
 
 NO_MATCH = "off"
+
+logger = logging.getLogger("ComfyUI-Pusa")
 
 
 @dataclass(frozen=True)
@@ -80,10 +88,7 @@ class LongVideoRequest:
         base = base_of(self.model)
         check_vae(self.vae, base)
         check_choice("color_match", self.color_match, (*METHODS, NO_MATCH))
-        if self.width % base.size_multiple or self.height % base.size_multiple:
-            raise PusaError(
-                f"The size is {self.width} x {self.height}; {base.short} needs multiples of {base.size_multiple} in both."
-            )
+        check_size(self.width, self.height, base)
         build_sampler(self.sampler_name, torch.ones(1))
 
     def told(self) -> dict[str, Any]:
@@ -125,23 +130,28 @@ class LongVideoRequest:
             colour_match=None if self.color_match == NO_MATCH else self.color_match,
         )
 
-    def plan(self, guidance: Guidance) -> list[Window]:
-        """The windows, once their multipliers are known to be right."""
+    def windows(self, guidance: Guidance) -> list[Window]:
+        """The windows that the duration asks for."""
         frames = duration_in_frames(self.duration, self.duration_unit, self.fps)
         given = 0 if guidance.start is None else len(guidance.start)
-        windows = plan_windows(frames, self.window, self.overlap, given, base_of(self.model))
-        window_multipliers(windows, guidance)  # refuses what was typed wrongly
-        return windows
+        return plan_windows(frames, self.window, self.overlap, given, base_of(self.model))
 
-    def identity(self, plan: list[Window], guidance: Guidance, sigmas: Tensor) -> str:
-        """A name of all that decides the video, so that an interrupted one goes on only with the same settings."""
-        return digest(
-            [
-                [str(window) for window in plan], vars(guidance),
-                self.width, self.height, self.seed, self.cfg, self.shift, self.sampler_name, sigmas, self.fps, self.crf,
-                value_identity([self.positive, self.negative]), model_identity(self.model), vae_identity(self.vae),
-            ]
-        )  # fmt: skip
+
+class Texts:
+    """Which conditioning every window follows, and what it is called: a name of what it holds, since its words are not known."""
+
+    def __init__(self, request: LongVideoRequest, windows: Sequence[Window]):
+        seconds = [prompt_second(window, request.fps) for window in windows]
+        self.positive = [prompt_at(request.positive, second) for second in seconds]
+        self.negative = [prompt_at(request.negative, second) for second in seconds]
+
+    @property
+    def prompts(self) -> list[tuple[str, str]]:
+        """Names of the positive and the negative of every window; when they begin does not count."""
+        return [
+            (_name_of(positive), _name_of(negative))
+            for positive, negative in zip(self.positive, self.negative, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -155,67 +165,110 @@ class LongVideo:
     base: Base
 
 
-def make_long_video(request: LongVideoRequest, metadata: dict[str, Any]) -> LongVideo:
+def make_long_video(request: LongVideoRequest, metadata: Mapping[str, Any]) -> LongVideo:
     """Make the video, or what is missing of it; metadata: what is written into the file."""
     request.check()
     guidance, sampling = request.guidance(), request.sampling()
-    plan = request.plan(guidance)
+    windows = request.windows(guidance)
+    texts = Texts(request, windows)
+    steps = len(sampling.sigmas) - 1
+    defaults = Defaults(request.seed, steps, request.cfg, request.fps)
+    plan = straight_plan(windows, guidance, defaults, texts.prompts)
     path, name, subfolder = output_file(request.filename_prefix, request.width, request.height, ".mp4")
-    identity = request.identity(plan, guidance, sampling.sigmas)
-    parts = VideoParts(path.parent / f"{name}.{identity}.parts", path, request.fps, request.crf, metadata)
-    if not request.resume:
-        parts.forget()
-    runs = ComfyWindows(request, sampling, len(plan))
-    made = render_long_video(plan, runs, guidance, parts)
-    report = "\n".join(f"{window}, {runs.told(window)}" for window in plan)
-    return LongVideo(made, subfolder, report, window_multipliers(plan, guidance), base_of(request.model))
-
-
-class ComfyWindows:
-    """pusa_core.long_video.WindowModel on ComfyUI's model and VAE, with progress over all windows."""
-
-    def __init__(self, request: LongVideoRequest, sampling: SamplingRequest, windows: int):
-        self.request = request
-        self.sampling = sampling
-        self.progress = StepsOfRuns(request.model, [len(sampling.sigmas) - 1] * windows)
-
-    def seed_of(self, window: Window) -> int:
-        """The seed of a window: neighbouring windows with one seed would repeat each other's noise."""
-        return (self.request.seed + window.index) % 2**64
-
-    def told(self, window: Window) -> str:
-        """Seed and prompt of a window, for the report."""
-        second = prompt_second(window, self.request.fps)
-        start = prompt_at(self.request.positive, second)[0][1].get(PROMPT_START)
-        return f"seed {self.seed_of(window)}" + ("" if start is None else f", prompt from {start:g} s")
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        return encoder_of(self.request.vae)(pictures)
-
-    def decode(self, latent: Tensor) -> Tensor:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        return decoder_of(self.request.vae)(latent).reshape(-1, self.request.height, self.request.width, 3)
-
-    def empty(self, latent_frames: int) -> Tensor:
-        return empty_latent(
-            base_of(self.request.model), self.request.width, self.request.height, latent_frames
+    studio = LongStudio(request, sampling, guidance, texts, plan)
+    folder = straight_folder(path.parent, name, studio.shared_identity())
+    with folder.taken():
+        if not request.resume:
+            folder.forget()
+        run = ProjectRun(plan, folder, studio, opening=guidance.start)
+        run.make(request.told())
+        # the number that is free now: the run may have taken hours
+        path = output_file(request.filename_prefix, request.width, request.height, ".mp4")[0]
+        run.join(None, metadata, path)
+        run.write_record(request.told())
+    forget_other_finished(folder)
+    lines = [studio.told(window, run.states[window.index, 0]) for window in plan.windows]
+    for old in of_earlier_version(folder):
+        lines.append(
+            f"{old} was left by an earlier version of ComfyUI-Pusa, whose parts are not continued. Delete it."
         )
+        logger.warning(lines[-1])
+    return LongVideo(path, subfolder, "\n".join(lines), window_multipliers(plan), plan.base)
+
+
+class LongStudio(WindowStudio):
+    """pusa_core.project.engine.DirectedStudio for a long video."""
+
+    def __init__(
+        self,
+        request: LongVideoRequest,
+        sampling: SamplingRequest,
+        guidance: Guidance,
+        texts: Texts,
+        plan: Plan,
+    ):
+        """sampling: a window's run, but for its texts, latent and seed."""
+        runs = [(window.index, 0) for window in plan.windows]
+        super().__init__(request, plan.base, runs, [window.steps for window in plan.windows])
+        self.sampling = sampling
+        self.guidance = guidance
+        self.texts = texts
+        self.made_with = digest(
+            [
+                model_identity(request.model), vae_identity(request.vae),
+                request.width, request.height, request.shift, request.sampler_name, request.crf, sampling.sigmas,
+            ]
+        )  # fmt: skip
+
+    def shared_identity(self) -> str:
+        """A name of what all windows share and a video is never mended in: a change of it makes every window anew."""
+        return digest(
+            [self.made_with, self.request.seed, self.request.cfg, self.request.fps, self.guidance.start]
+        )
+
+    def fingerprint(self, window: PlannedWindow) -> str:
+        return self.made_with
+
+    def file_identity(self, name: str) -> str:
+        return digest(self.guidance.picture(name))
+
+    def picture(self, name: str) -> Tensor:
+        return self.guidance.picture(name)
 
     def sample(
-        self, samples: Tensor, noise_multipliers: Tensor, window: Window, injection: Injection
+        self,
+        samples: Tensor,
+        noise_multipliers: Tensor,
+        window: PlannedWindow,
+        candidate: int,
+        injection: Injection,
     ) -> Tensor:
-        second = prompt_second(window, self.request.fps)
         request = replace(
             self.sampling,
-            positive=prompt_at(self.request.positive, second),
-            negative=prompt_at(self.request.negative, second),
+            positive=self.texts.positive[window.index],
+            negative=self.texts.negative[window.index],
             latent={"samples": samples, "noise_multipliers": noise_multipliers, INJECTIONS: (injection,)},
-            seed=self.seed_of(window),
+            seed=window.seed_of(candidate),
         )
-        return sample_video(request, self.progress.callback(window.index))["samples"]
+        return sample_video(request, self.steps_seen(window, candidate))["samples"]
 
-    def show(self, picture: Tensor, window: Window) -> None:
-        self.progress.show(picture, window.index)
+    def tell(self, window: PlannedWindow, candidate: int, state: str, part: Part | None) -> None:
+        if part is not None:
+            self.show(window, candidate, part)
+
+    def told(self, window: PlannedWindow, state: str) -> str:
+        """A window's line of the report: frames, seed, prompt, and whether it was there."""
+        start = self.texts.positive[window.index][0][1].get(PROMPT_START)
+        prompt = "" if start is None else f", prompt from {start:g} s"
+        return f"{window.frames}, seed {window.seed_of(0)}{prompt}{', kept' if state == KEPT else ''}"
+
+
+def _name_of(conditioning: Sequence[Any]) -> str:
+    entries = [
+        (tensor, {key: value for key, value in options.items() if key != PROMPT_START})
+        for tensor, options in conditioning
+    ]
+    return value_identity(entries)
 
 
 def _one(name: str, picture: Tensor | None) -> Tensor | None:

@@ -59,11 +59,21 @@ class _Need:
 class ProjectRun:
     """One run over a project. Memory holds one window and what its neighbours hand over."""
 
-    def __init__(self, plan: Plan, folder: ProjectFolder, studio: DirectedStudio, draft: Draft | None = None):
+    def __init__(
+        self,
+        plan: Plan,
+        folder: ProjectFolder,
+        studio: DirectedStudio,
+        draft: Draft | None = None,
+        opening: Tensor | None = None,
+    ):
+        """opening: the frames that a video made straight through begins with, [plan.straight.opening, H, W, 3], 0 to 1."""
         self.plan = plan
         self.folder = folder
         self.studio = studio
         self.draft = draft
+        self.opening = opening
+        self.target = None if plan.straight else folder.target
         self.parts: dict[int, Part] = {}  # the chosen candidates
         self.found: dict[tuple[int, int], Part] = {}  # every candidate that is there
         self.states: dict[tuple[int, int], str] = {}
@@ -76,13 +86,11 @@ class ProjectRun:
             self.write_record(text)
         return [self.parts[window.index] for window in self.plan.windows]
 
-    def join(self, audio: Audio | None, metadata: Mapping[str, object]) -> Path:
-        """The finished video of all windows."""
-        shown = [
-            JoinedPart(self.parts[window.index].video, window.frames.length - window.after)
-            for window in self.plan.windows
-        ]
-        return self.folder.join(shown, audio, metadata)
+    def join(self, audio: Audio | None, metadata: Mapping[str, object], target: Path | None = None) -> Path:
+        """The finished video of all windows, in the project's folder or at `target`."""
+        shown = [JoinedPart(self.parts[window.index].video, window.shown) for window in self.plan.windows]
+        self.target = self.folder.join(shown, audio, metadata, target)
+        return self.target
 
     def ensure(self, index: int) -> Part:
         """The chosen part of a window; it and what it waits for are made where they are missing."""
@@ -144,7 +152,8 @@ class ProjectRun:
     def _need(self, window: PlannedWindow, candidate: int, own: str, there: Part | None) -> _Need:
         before = None if window.begins_anew else self.ensure(window.index - 1)
         given = None if before is None else before.tail(window.shared)
-        link = frames_identity(given)
+        opening = None if window.index else self.opening
+        link = frames_identity(given if given is not None else opening)
         anchor, reference = "", self._reference(window)
         if self.plan.anchor is not None and given is not None:
             anchor = f"{self.studio.file_identity(self.plan.anchor.picture)} {self.plan.anchor.multiplier}"
@@ -159,7 +168,7 @@ class ProjectRun:
         identity = plain
         if head is not None:
             identity = full_identity(own, link, frames_identity(head), anchor, followed, None)
-        around = Surroundings(given, head, reference=reference)
+        around = Surroundings(given, opening, head, reference=reference)
         return _Need(own, identity, "" if before is None else before.facts.identity, link, around, follows)
 
     def _head(self, window: PlannedWindow, plain: str, there: Part | None) -> Tensor | None:
@@ -221,7 +230,7 @@ class ProjectRun:
         }
         colours = window_statistics(made.frames, self.plan.base)
         return self.folder.write(
-            window.id, candidate, made.frames, window.kept, colours, self.studio.crf, facts
+            window.id, candidate, made.frames, window.written, window.kept, colours, self.studio.crf, facts
         )
 
     def _note(self, window: PlannedWindow, candidate: int, state: str, part: Part | None) -> None:
@@ -265,7 +274,7 @@ class ProjectRun:
                 "fps": self.plan.fps,
                 "width": self.studio.size[0],
                 "height": self.studio.size[1],
-                "video": self.folder.target.name,
+                "video": None if self.target is None else self.target.name,
                 "windows": windows,
                 "project": text,
             }

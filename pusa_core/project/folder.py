@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,9 @@ from ..clips.time_stamps import Audio
 from ..clips.writing import JoinedPart, join_videos, write_video
 from ..colour import ColourStatistics
 from ..errors import PusaError
-from .lock import held
+from .lock import LOCK, held
+
+logger = logging.getLogger("ComfyUI-Pusa")
 
 RECORD = "project.json"
 HEAD, TAIL, MEAN, COVARIANCE = "head", "tail", "mean", "covariance"
@@ -66,7 +69,7 @@ class Part:
 
     @property
     def video(self) -> Path:
-        """All frames of the window, H.264 without B-frames."""
+        """The frames of the window, H.264 without B-frames."""
         return self.folder / f"{self.stem}.mp4"
 
     @property
@@ -106,10 +109,11 @@ class Part:
 class ProjectFolder:
     """The folder of one project."""
 
-    def __init__(self, folder: Path, draft: bool = False):
-        """draft: works on the parts of the draft, which have names of their own."""
+    def __init__(self, folder: Path, draft: bool = False, precision: torch.dtype = torch.float16):
+        """draft: works on the parts of the draft, which have names of their own; precision: of the frames for neighbours."""
         self.folder = folder
         self.draft = draft
+        self.precision = precision
 
     @property
     def name(self) -> str:
@@ -138,6 +142,31 @@ class ProjectFolder:
             self._sweep()
             yield
 
+    def forget(self) -> None:
+        """Remove all that runs left, the record last, but for the lock. The folder must be taken."""
+        with _told(self.folder):
+            for path in sorted(self.folder.iterdir(), key=lambda path: path.name == RECORD):
+                if path.name != LOCK and path.is_file():
+                    path.unlink()
+
+    def remove(self) -> None:
+        """Remove the whole folder, unless a run works in it or a file of it is in use."""
+        try:
+            with held(self.folder):
+                self.forget()
+            (self.folder / LOCK).unlink()
+            self.folder.rmdir()
+        except (OSError, PusaError) as error:
+            logger.info("%s stays: %s", self.folder.name, error)
+
+    def finished_video(self) -> str | None:
+        """The name of the finished video, as the record has it; None where there is none yet."""
+        try:
+            found = json.loads((self.folder / RECORD).read_text("utf-8"))["video"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if isinstance(found, str) else None
+
     def stem(self, window: str, candidate: int) -> str:
         """What the files of a part are called, without their endings."""
         return f"{window}.{candidate}{self._suffix}"
@@ -151,8 +180,9 @@ class ProjectFolder:
             return None
         part = Part(self.folder, stem, facts)
         if not picture.is_file():
+            frames = part.frames()
             with _told(self.folder), _cleared(picture):
-                _picture(part.frames()[facts.length // 2]).save(_unfinished(picture), format="PNG")
+                _picture(frames[len(frames) // 2]).save(_unfinished(picture), format="PNG")
                 _settle(picture)
         return part
 
@@ -171,12 +201,16 @@ class ProjectFolder:
         window: str,
         candidate: int,
         frames: Tensor,
+        written: int,
         kept: tuple[int, int],
         colours: ColourStatistics,
         crf: int,
         facts: dict[str, Any],
     ) -> Part:
-        """Write a part. frames: [N, H, W, 3], 0 to 1; kept: how many of its first and last frames stay without loss.
+        """Write a part.
+
+        frames: [N, H, W, 3], 0 to 1; written: how many of its first frames the video file holds; kept: how many of its first and
+        last frames stay without loss.
 
         It counts once its state is there. All three files are whole before the first of them gets its name, so what a kill
         interrupts is finished by the next run.
@@ -185,14 +219,14 @@ class ProjectFolder:
         paths = state, video, picture = _files(self.folder, stem)
         with _told(self.folder), _cleared(*paths):
             rate = Fraction(facts["fps"]).limit_denominator(1001)
-            write_video(_unfinished(video), frames, rate, crf=crf, bframes=False)
-            _picture(frames[len(frames) // 2]).save(_unfinished(picture), format="PNG")
+            write_video(_unfinished(video), frames[:written], rate, crf=crf, bframes=False)
+            _picture(frames[written // 2]).save(_unfinished(picture), format="PNG")
             height, width = frames.shape[1:3]
-            written = _sha256(_unfinished(video))
-            told = PartFacts(**facts, width=width, height=height, length=len(frames), sha256=written)
+            found = _sha256(_unfinished(video))
+            told = PartFacts(**facts, width=width, height=height, length=len(frames), sha256=found)
             saved = {HEAD: frames[: kept[0]], TAIL: frames[len(frames) - kept[1] :]}
             save_file(
-                {name: value.to("cpu", torch.float16).contiguous() for name, value in saved.items()}
+                {name: value.to("cpu", self.precision).contiguous() for name, value in saved.items()}
                 | {MEAN: colours.mean.contiguous(), COVARIANCE: colours.covariance.contiguous()},
                 _unfinished(state),
                 metadata={"part": json.dumps(asdict(told), sort_keys=True)},
@@ -232,12 +266,19 @@ class ProjectFolder:
             _unfinished(path).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
             _settle(path)
 
-    def join(self, parts: Sequence[JoinedPart], audio: Audio | None, metadata: Mapping[str, object]) -> Path:
-        """Make the finished video of parts, packet by packet, with the sound under it."""
-        with _told(self.folder), _cleared(self.target):
-            join_videos(_unfinished(self.target), parts, metadata, audio)
-            _settle(self.target)
-        return self.target
+    def join(
+        self,
+        parts: Sequence[JoinedPart],
+        audio: Audio | None,
+        metadata: Mapping[str, object],
+        target: Path | None = None,
+    ) -> Path:
+        """Make the finished video of parts, packet by packet, with the sound under it; in this folder or at `target`."""
+        target = target or self.target
+        with _told(target.parent), _cleared(target):
+            join_videos(_unfinished(target), parts, metadata, audio)
+            _settle(target)
+        return target
 
     def _sweep(self) -> None:
         """Finish what an earlier run had written whole, and remove what it had not."""

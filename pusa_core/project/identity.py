@@ -26,6 +26,7 @@ class Sources(Protocol):
 
 def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sources) -> str:
     """A name of what a window is made from, but for its neighbours."""
+    straight = [] if plan.straight is None else [window.written, plan.colour_method]
     return digest(
         [
             FORMAT,
@@ -52,6 +53,7 @@ def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sou
             ],
             plan.colour,
             sources.fingerprint(window),
+            *straight,
         ]
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..bases import WAN, Base
+from ..colour import MONGE_KANTOROVICH
 from ..errors import PusaError
 from ..long_video import Window, given_multipliers
 from .text import AnchorUse, ClipUse, Key, Project, WindowText
@@ -24,6 +25,19 @@ class Defaults:
     steps: int = 30
     cfg: float = 3.0
     fps: float = 16.0
+
+
+@dataclass(frozen=True)
+class Straight:
+    """A video made straight through, from the first window to the last, as Long Video makes it.
+
+    None of its windows is locked, retaken or bridged, so a part holds only the frames that are shown, and nothing is kept for a
+    window before it.
+    """
+
+    opening: int = 0  # frames given to begin with, shown as the first window makes them
+    frames: int | None = None  # of the video, where it ends inside the last window
+    colour_method: str = MONGE_KANTOROVICH
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class PlannedWindow:
     shared: int  # frames of the video that it shares with the window before, 0 for the first
     after: int  # frames of the video that it shares with the window after, 0 for the last
     kept: tuple[int, int]  # of its first and last frames, how many stay without loss for its neighbours
+    written: int  # of its frames, how many its part holds
     prompt: str
     negative: str
     seed: int  # of its first take
@@ -83,7 +98,12 @@ class PlannedWindow:
     @property
     def begins_anew(self) -> bool:
         """Whether it takes nothing over: the first window, and the one after a bridge."""
-        return not self.frames.given
+        return not self.index or not self.frames.given
+
+    @property
+    def shown(self) -> int:
+        """Its first frames, up to those that the window after shows in its own version, or the end of the video."""
+        return self.frames.end - self.frames.start - self.after
 
     def seed_of(self, candidate: int) -> int:
         """The seed of one candidate of the take that is asked for."""
@@ -100,6 +120,12 @@ class Plan:
     anchor: AnchorUse | None
     fps: float
     base: Base
+    straight: Straight | None = None
+
+    @property
+    def colour_method(self) -> str:
+        """How colours are brought together at a seam, one of colour.METHODS."""
+        return MONGE_KANTOROVICH if self.straight is None else self.straight.colour_method
 
     @property
     def frames(self) -> int:
@@ -107,19 +133,26 @@ class Plan:
         return self.windows[-1].frames.end
 
 
-def plan_project(project: Project, defaults: Defaults, base: Base = WAN) -> Plan:
+def plan_project(
+    project: Project, defaults: Defaults, base: Base = WAN, straight: Straight | None = None
+) -> Plan:
     """Where everything lies; refuses what cannot be made whatever is on disk."""
     spans = _spans(project, base)
     keys, clips = _placed_keys(project, spans, base), _placed_clips(project, spans, base)
     prompts = _prompts(project, spans, defaults.fps)
     windows = []
     for index, (text, span) in enumerate(zip(project.windows, spans, strict=True)):
+        after = spans[index + 1].overlap if index + 1 < len(spans) else 0
+        frames = span.window(index, base, anew=index == 0 or project.windows[index - 1].bridge)
+        if straight is not None:
+            frames = _straight_window(frames, straight)
         planned = PlannedWindow(
             text,
-            span.window(index, base, anew=index == 0 or project.windows[index - 1].bridge),
+            frames,
             shared=span.overlap,
-            after=spans[index + 1].overlap if index + 1 < len(spans) else 0,
-            kept=_kept(project, spans, index),
+            after=after,
+            kept=_kept(project, spans, index) if straight is None else (0, after),
+            written=span.length if straight is None else frames.end - frames.start - after,
             prompt=prompts[index],
             negative=project.negative if text.negative is None else text.negative,
             seed=(defaults.seed + index) % SEEDS if text.seed is None else text.seed,
@@ -135,7 +168,26 @@ def plan_project(project: Project, defaults: Defaults, base: Base = WAN) -> Plan
         windows.append(planned)
     _check_bridges(project)
     _check_anchor(project, windows, base)
-    return Plan(tuple(windows), project.colour, project.resize, project.anchor, defaults.fps, base)
+    return Plan(tuple(windows), project.colour, project.resize, project.anchor, defaults.fps, base, straight)
+
+
+def window_multipliers(plan: Plan) -> list[list[float]]:
+    """Noise multipliers [F] of each window, as far as the plan alone decides them: without drafts and locked windows behind."""
+    tables = []
+    for window in plan.windows:
+        table = [1.0] * window.frames.latent_frames
+        for clip in window.clips:
+            for frame in clip.latent_frames(window.frames.given, window.frames.length, plan.base):
+                table[frame] = clip.clip.multiplier
+        for key in window.keys:
+            table[key.latent_frame] = key.multiplier
+        given = window.frames.given_latents
+        if given:
+            table[:given] = given_multipliers(window.noise_multipliers, given)
+        if plan.anchor is not None and not window.begins_anew:
+            table[0] = plan.anchor.multiplier
+        tables.append(table)
+    return tables
 
 
 @dataclass(frozen=True)
@@ -154,6 +206,11 @@ class _Span:
 
     def window(self, index: int, base: Base, anew: bool) -> Window:
         return Window(index, self.start, self.length, 0 if anew else self.overlap, self.end, base)
+
+
+def _straight_window(window: Window, straight: Straight) -> Window:
+    end = window.end if straight.frames is None else min(window.end, straight.frames)
+    return replace(window, end=end, given=window.given if window.index else straight.opening)
 
 
 def _spans(project: Project, base: Base) -> list[_Span]:

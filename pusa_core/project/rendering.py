@@ -13,9 +13,10 @@ from ..bases import Base
 from ..colour import MONGE_KANTOROVICH, ColourStatistics, apply_transfer, fit_transfer
 from ..conditions import FrameCondition, place
 from ..encoding import IN_SEQUENCE, Encode, encode_frames, encode_keyframe, lead_in_before
-from ..long_video import cross_fade, given_multipliers
+from ..injections import Injection
+from ..long_video import given_multipliers
 from .plan import Plan, PlannedWindow
-from .seams import lead_into, match_sides, seam_jump, window_statistics
+from .seams import cross_fade, lead_into, match_sides, seam_jump, window_statistics
 from .text import OFF, ClipUse
 
 
@@ -32,9 +33,17 @@ class Studio(Protocol):
         """A latent [1, C, F, h, w] with nothing in it."""
 
     def sample(
-        self, samples: Tensor, noise_multipliers: Tensor, window: PlannedWindow, candidate: int
+        self,
+        samples: Tensor,
+        noise_multipliers: Tensor,
+        window: PlannedWindow,
+        candidate: int,
+        injection: Injection,
     ) -> Tensor:
-        """The latent after sampling one candidate of a window. samples: [1, C, F, h, w]; noise_multipliers: [F]."""
+        """The latent after sampling one candidate of a window.
+
+        samples: [1, C, F, h, w]; noise_multipliers: [F]; injection: what gave the frames, for runs that begin smaller.
+        """
 
     def picture(self, name: str) -> Tensor:
         """A picture of the input folder, [1, H, W, 3], 0 to 1."""
@@ -48,10 +57,16 @@ class Surroundings:
     """What lies around a window when it is made; pictures are [M, H, W, 3], 0 to 1."""
 
     given: Tensor | None = None  # the last frames of the window before, which it begins with
+    opening: Tensor | None = None  # the frames that the video begins with
     head: Tensor | None = None  # the first frames of the window after, which it ends with
     draft: Tensor | None = None  # all frames of its draft, [length, H, W, 3]
     draft_multiplier: float = 1.0
     reference: ColourStatistics | None = None  # the colours of the whole video, None matches the seams only
+
+    @property
+    def start(self) -> Tensor | None:
+        """The frames that the window begins with, whoever made them."""
+        return self.opening if self.given is None else self.given
 
 
 @dataclass(frozen=True)
@@ -66,37 +81,51 @@ class MadeWindow:
 def make_window(
     plan: Plan, window: PlannedWindow, candidate: int, around: Surroundings, studio: Studio
 ) -> MadeWindow:
-    """One candidate of a window."""
+    """One candidate of a window.
+
+    The anchor stands in for latent frame 0 while sampling: the model looks at it in every step, and nobody sees it, since the
+    given frames' own latent is put back before decoding.
+    """
     base = plan.base
-    conditions = _conditions(plan, window, around, studio)
-    hidden = None
-    if plan.anchor is not None and around.given is not None:
-        hidden = conditions[0].latent
-        anchor = encode_keyframe(studio.encode, studio.picture(plan.anchor.picture), 0, base=base)
-        conditions[0] = FrameCondition(anchor, 0, plan.anchor.multiplier)
-    samples, multipliers = place(
-        studio.empty(window.frames.latent_frames), None, list(conditions.values()), base
-    )
-    latent = studio.sample(samples, multipliers, window, candidate)
-    if hidden is not None:
-        latent = torch.cat((hidden.to(latent), latent[:, :, 1:]), dim=2)
+
+    def conditions(encode: Encode) -> list[FrameCondition]:
+        given = _conditions(plan, window, around, studio, encode)
+        return list(_with_anchor(given, plan, around, studio, encode).values())
+
+    given = _conditions(plan, window, around, studio, studio.encode)
+    made = _with_anchor(given, plan, around, studio, studio.encode)
+    injection = Injection(studio.encode, conditions, tuple(made.values()))
+    samples, multipliers = place(studio.empty(window.frames.latent_frames), None, injection.conditions, base)
+    latent = studio.sample(samples, multipliers, window, candidate, injection)
+    if made is not given:
+        latent = torch.cat((given[0].latent.to(latent), latent[:, :, 1:]), dim=2)
     frames = _coloured(studio.decode(latent), plan, around)
-    given, head = around.given, around.head
+    before, head = around.given, around.head
     shown = frames
-    if given is not None:
-        frames = shown = torch.cat((cross_fade(given, frames, base), frames[len(given) :]))
+    if before is not None:
+        frames = shown = torch.cat((cross_fade(before, frames, base), frames[len(before) :]))
     if head is not None:
         frames = lead_into(frames, head, base)
         shown = torch.cat((frames[: len(frames) - len(head)], head.to(frames)))
     return MadeWindow(
         frames,
-        None if given is None else seam_jump(shown, len(given), base),
+        None if before is None else seam_jump(shown, len(before), base),
         None if head is None else seam_jump(shown, len(shown) - len(head), base),
     )
 
 
+def _with_anchor(
+    given: dict[int, FrameCondition], plan: Plan, around: Surroundings, studio: Studio, encode: Encode
+) -> dict[int, FrameCondition]:
+    """The conditions with the anchor in the place of the first one; the same where this window has none."""
+    if plan.anchor is None or around.given is None:
+        return given
+    latent = encode_keyframe(encode, studio.picture(plan.anchor.picture), 0, base=plan.base)
+    return {**given, 0: FrameCondition(latent, 0, plan.anchor.multiplier)}
+
+
 def _conditions(
-    plan: Plan, window: PlannedWindow, around: Surroundings, studio: Studio
+    plan: Plan, window: PlannedWindow, around: Surroundings, studio: Studio, encode: Encode
 ) -> dict[int, FrameCondition]:
     """What is given at which latent frame: neighbours go before keys, keys before clips, clips before the draft."""
     base, length = plan.base, window.frames.length
@@ -108,27 +137,26 @@ def _conditions(
 
     if around.draft is not None and around.draft_multiplier < 1:
         every = range(window.frames.latent_frames)
-        latents = encode_frames(studio.encode, around.draft, every, base=base)
+        latents = encode_frames(encode, around.draft, every, base=base)
         give(every, latents, [around.draft_multiplier] * len(every))
-    fresh = 0 if around.given is None else len(around.given)
+    start = around.start
+    fresh = 0 if start is None else len(start)
     for placed in window.clips:
         frames = placed.latent_frames(fresh, length, base)
         if frames:
-            latents = latents_at(studio.encode, studio.clip(placed.clip), placed.first, frames, base)
+            latents = latents_at(encode, studio.clip(placed.clip), placed.first, frames, base)
             give(frames, latents, [placed.clip.multiplier] * len(frames))
     for key in window.keys:
-        latent = encode_keyframe(
-            studio.encode, studio.picture(key.picture), key.latent_frame, IN_SEQUENCE, base
-        )
+        latent = encode_keyframe(encode, studio.picture(key.picture), key.latent_frame, IN_SEQUENCE, base)
         give([key.latent_frame], [latent], [key.multiplier])
     if around.head is not None:
         count = base.latent_frame_count(len(around.head)) - 1
         frames = list(range(window.frames.latent_frames - count, window.frames.latent_frames))
-        latents = latents_at(studio.encode, around.head, length - len(around.head), frames, base)
+        latents = latents_at(encode, around.head, length - len(around.head), frames, base)
         give(frames, latents, given_multipliers(window.noise_multipliers, count)[::-1])
-    if around.given is not None:
-        count = base.latent_frame_count(len(around.given))
-        latents = encode_frames(studio.encode, around.given, range(count), base=base)
+    if start is not None:
+        count = base.latent_frame_count(len(start))
+        latents = encode_frames(encode, start, range(count), base=base)
         give(range(count), latents, given_multipliers(window.noise_multipliers, count))
     return found
 
@@ -154,4 +182,4 @@ def _coloured(frames: Tensor, plan: Plan, around: Surroundings) -> Tensor:
     if around.reference is not None and around.head is None:
         made = window_statistics(frames, plan.base)
         return apply_transfer(frames, fit_transfer(made, around.reference, MONGE_KANTOROVICH))
-    return match_sides(frames, around.given, around.head, plan.base)
+    return match_sides(frames, around.start, around.head, plan.base, plan.colour_method)

@@ -10,9 +10,8 @@ import torch
 
 from pusa_core.clips.reading import clip_of_file
 from pusa_core.clips.time_stamps import Audio
-from pusa_core.clips.writing import write_video
+from pusa_core.clips.writing import JoinedPart, join_videos, write_video
 from pusa_core.errors import PusaError
-from pusa_core.video_parts import VideoParts
 
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 120, 60), (18, 52, 86), (255, 255, 255), (0, 0, 0)]
 HD, SD = (1280, 720), (128, 96)
@@ -61,11 +60,12 @@ def shown(sample, weights):
 @pytest.mark.parametrize(("size", "matrix", "tag"), [(HD, BT709, 1), (SD, BT601, 6)])
 def test_players_show_the_pictures_own_colours(tmp_path, size, matrix, tag):
     width, height = size
-    parts = VideoParts(tmp_path / "a.parts", tmp_path / "a.mp4", 16.0, 8)
-    for colour in COLOURS:
+    parts = [JoinedPart(tmp_path / f"{number}.mp4") for number in range(len(COLOURS))]
+    for part, colour in zip(parts, COLOURS, strict=True):
         frames = (torch.tensor(colour) / 255).expand(1, height, width, 3)
-        parts.add(frames, frames)
-    samples, tags = stored(parts.join())
+        write_video(part.path, frames, Fraction(16), crf=8, bframes=False)
+    join_videos(tmp_path / "a.mp4", parts, {})
+    samples, tags = stored(tmp_path / "a.mp4")
     assert tags == [tag, 1, 1, 1]
     assert len(samples) == len(COLOURS)
     for colour, sample in zip(COLOURS, samples, strict=True):

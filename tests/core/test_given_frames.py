@@ -11,7 +11,9 @@ from pusa_core.given_frames import filled_frames, given_text, told, told_of_wind
 from pusa_core.graph import read_faults, read_graph
 from pusa_core.graph.latents import carried_into, latent_input
 from pusa_core.graph.prompt import class_of, inputs_of
-from pusa_core.long_video import Guidance, plan_windows, window_multipliers
+from pusa_core.long_video import plan_windows
+from pusa_core.project.plan import Defaults, window_multipliers
+from pusa_core.project.straight import Guidance, straight_plan
 
 FREE = "No given frames: plain text-to-video."
 
@@ -334,8 +336,9 @@ def test_pictures_that_a_noise_mask_keeps_are_not_lost():
 
 def test_a_long_video_says_it_once_for_windows_alike():
     picture = torch.zeros(1, 8, 8, 3)
-    plan = plan_windows(285, 81, 13)
-    tables = window_multipliers(plan, Guidance("0.2", end=picture, end_multiplier=0.5))
+    windows = plan_windows(285, 81, 13)
+    guidance = Guidance("0.2", end=picture, end_multiplier=0.5)
+    tables = window_multipliers(straight_plan(windows, guidance, Defaults(), [("", "")] * 4))
     assert told_of_windows(tables).splitlines() == [
         "Window 1: no given frames: plain text-to-video.",
         "Windows 2 to 3: 4 given frames: latent frames 0 to 3 (video frames 0 to 12) at 0.2.",

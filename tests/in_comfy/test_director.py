@@ -160,6 +160,14 @@ def test_loras_go_on_the_expert_that_is_asked_for(direct, pack, load_tiny_wan, t
         direct(text({"loras": [use | {"expert": "high_noise"}]}))
 
 
+def test_windows_run_small_first_where_the_model_does(direct, pack, load_tiny_wan):
+    from comfyui_pusa.pusa_core.injections import INJECTIONS
+
+    direct(text({}, {}), model=pack["PusaProgressive"].execute(load_tiny_wan(), "1/2", 0.5)[0], steps=4)
+    (injection,) = direct.made[1].latent[INJECTIONS]
+    assert [one.position for one in injection.at(16, 16)] == [0, 1]
+
+
 def test_keys_clips_and_an_anchor_are_read_from_the_input_folder(direct, folders):
     save_picture(folders, "cats/first.png", 1)
     write_video(folders / "input" / "clip.mp4", torch.rand(20, 32, 32, 3), Fraction(16))

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import av
 import comfy.model_management
@@ -59,6 +60,28 @@ def frames_of(path) -> torch.Tensor:
         )
 
 
+def videos(output) -> list:
+    """The finished files, in their order."""
+    return sorted(output.glob("*.mp4"))
+
+
+def parts(output) -> list:
+    """The folders of parts."""
+    return sorted(output.glob("*.parts"))
+
+
+@pytest.fixture
+def sampled(monkeypatch, pack) -> list:
+    """What is sampled from now on: the requests, in their order."""
+    import comfyui_pusa.nodes.host.long_video as node
+
+    seen, original = [], node.sample_video
+    monkeypatch.setattr(
+        node, "sample_video", lambda request, *more: seen.append(request) or original(request, *more)
+    )
+    return seen
+
+
 def picture(seed: int) -> torch.Tensor:
     return torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(seed))
 
@@ -73,16 +96,92 @@ def test_the_video_has_the_asked_length_and_rate_and_a_line_per_window(make, out
         "window 1: frames 0 to 16, with nothing given, seed 3",
         "window 2: frames 17 to 24, after 9 given frames, seed 4",
     ]
-    assert [path.name for path in output.iterdir()] == ["long_00001_.mp4"]
+    assert [path.name for path in videos(output)] == ["long_00001_.mp4"]
     assert result.ui["images"][0]["filename"] == "long_00001_.mp4"
     assert result.ui["text"][0].splitlines()[0] == "Window 1: no given frames: plain text-to-video."
 
 
-def test_a_second_run_makes_the_same_pictures_under_the_next_number(make, output):
-    make(), make()
-    first, second = sorted(output.iterdir())
+def test_a_second_run_gives_the_same_file_under_the_next_number_and_samples_nothing(make, output, sampled):
+    make()
+    sampled.clear()
+    report = make().result[1]
+    first, second = videos(output)
     assert second.name == "long_00002_.mp4"
     assert first.read_bytes() == second.read_bytes()
+    assert sampled == []
+    assert [line.endswith(", kept") for line in report.splitlines()] == [True, True]
+
+
+def test_a_long_video_is_a_project_with_a_record(make, output):
+    make()
+    (folder,) = parts(output)
+    record = json.loads((folder / "project.json").read_text("utf-8"))
+    assert (record["video"], record["frames"], record["fps"]) == ("long_00001_.mp4", 25, 16)
+    assert [(one["id"], one["state"], one["candidates"][0]["seed"]) for one in record["windows"]] == [
+        ("w1", "finished", 3),
+        ("w2", "finished", 4),
+    ]
+    assert record["project"]["seed"] == 3
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [f"w{n}.0.{kind}" for n in (1, 2) for kind in ("mp4", "png", "safetensors")]
+        + ["project.json", "project.lock"]
+    )
+
+
+def test_only_what_a_changed_prompt_touches_is_sampled_again(make, output, sampled, pack):
+    prompt = pack["PusaPromptTime"].execute
+
+    def timed(*starts):
+        found = None
+        for seed, start in starts:
+            found = prompt([[tiny_wan.context(seed), {}]], start, earlier=found).result[0]
+        return found
+
+    make(duration=37.0, positive=timed((1, 0.0), (9, 1.0), (5, 1.9)))
+    sampled.clear()
+    report = make(duration=37.0, positive=timed((1, 0.0), (9, 1.0), (6, 1.9))).result[1]
+    assert [request.seed for request in sampled] == [5]
+    assert [line.endswith(", kept") for line in report.splitlines()] == [True, True, False]
+    sampled.clear()
+    make(duration=37.0, positive=timed((1, 0.0), (9, 0.9), (6, 1.9)))
+    assert sampled == [], "the same prompt for every window, though it begins earlier"
+    make(duration=37.0, positive=timed((1, 0.0), (9, 0.9), (6, 1.9)), end=picture(3))
+    assert [request.seed for request in sampled] == [5]
+
+
+def test_two_runs_of_one_video_at_once_are_refused(make, output):
+    from pusa_core.project.folder import ProjectFolder
+
+    make()
+    with ProjectFolder(parts(output)[0]).taken(), pytest.raises(PusaError, match="Another run is working"):
+        make()
+    make(seed=4)
+
+
+def test_parts_of_an_earlier_version_are_said_and_stay(make, output):
+    old = output / "long.0123456789abcdef.parts"
+    old.mkdir()
+    (old / "part_0000.mp4").write_bytes(b"older")
+    report = make().result[1]
+    assert report.splitlines()[2] == (
+        "long.0123456789abcdef.parts was left by an earlier version of ComfyUI-Pusa, whose parts are not continued. Delete it."
+    )
+    assert (old / "part_0000.mp4").read_bytes() == b"older"
+
+
+def test_a_number_that_was_taken_meanwhile_is_not_written_over(make, output, monkeypatch, pack):
+    import comfyui_pusa.nodes.host.long_video as node
+
+    original = node.sample_video
+
+    def meanwhile(*given):
+        (output / "long_00001_.mp4").write_bytes(b"saved by another node")
+        return original(*given)
+
+    monkeypatch.setattr(node, "sample_video", meanwhile)
+    make()
+    assert [path.name for path in videos(output)] == ["long_00001_.mp4", "long_00002_.mp4"]
+    assert (output / "long_00001_.mp4").read_bytes() == b"saved by another node"
 
 
 def test_the_first_window_is_what_the_parts_of_the_graph_make(make, pack, load_tiny_wan, load_tiny_vae):
@@ -102,36 +201,21 @@ def test_the_first_window_is_what_the_parts_of_the_graph_make(make, pack, load_t
     assert ((seen - expected) @ luma).abs().mean() < 2.5
 
 
-def test_given_frames_of_the_second_window_are_the_tail_of_the_first(make, monkeypatch, pack):
-    import comfyui_pusa.nodes.host.long_video as node
-
-    seen = []
-    original = node.sample_video
-
-    def watch(request, *args):
-        seen.append(request.latent)
-        return original(request, *args)
-
-    monkeypatch.setattr(node, "sample_video", watch)
+def test_given_frames_of_the_second_window_are_the_tail_of_the_first(make, sampled):
     make(duration=29.0)
-    first, second = seen
+    first, second = (request.latent for request in sampled)
     assert first["noise_multipliers"].tolist() == [1, 1, 1, 1, 1]
     assert second["noise_multipliers"].tolist() == pytest.approx([0, 0.2, 1, 1, 1])
     assert second["samples"][:, :, :2].abs().min() > 0
     assert second["samples"][:, :, 2:].abs().max() == 0
 
 
-def test_prompts_over_time_reach_their_windows(make, pack, monkeypatch):
-    import comfyui_pusa.nodes.host.long_video as node
-
-    used = []
-    original = node.sample_video
-    monkeypatch.setattr(node, "sample_video", lambda *args: used.append(args[0].positive) or original(*args))
+def test_prompts_over_time_reach_their_windows(make, pack, sampled):
     prompt = pack["PusaPromptTime"]
     first = prompt.execute([[tiny_wan.context(1), {}]], 0.0).result[0]
     both = prompt.execute([[tiny_wan.context(9), {}]], 1.0, earlier=first).result[0]
     report = make(positive=both).result[1]
-    assert [float(entries[0][0].sum()) for entries in used] == [
+    assert [float(request.positive[0][0].sum()) for request in sampled] == [
         float(tiny_wan.context(seed).sum()) for seed in (1, 9)
     ]
     assert report.splitlines()[1].endswith("prompt from 1 s")
@@ -151,19 +235,21 @@ def stop_at_step(monkeypatch, step: int) -> None:
 
 def test_a_cancelled_run_goes_on_to_the_same_file(make, output, monkeypatch, load_tiny_wan, load_tiny_vae):
     make(duration=37.0, start=picture(1))
-    (straight,) = output.iterdir()
+    (straight,) = videos(output)
     expected = straight.read_bytes()
     straight.unlink()
+    shutil.rmtree(parts(output)[0])
     with monkeypatch.context() as patched:
         stop_at_step(patched, 3)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             make(duration=37.0, start=picture(1))
-    (parts,) = output.iterdir()
-    assert sorted(path.name for path in parts.iterdir()) == ["part_0000.mp4", "state.safetensors"]
+    (folder,) = output.iterdir()
+    assert sorted(path.name for path in folder.glob("w*")) == ["w1.0.mp4", "w1.0.png", "w1.0.safetensors"]
     # freshly loaded, as after a restart of ComfyUI
-    make(duration=37.0, start=picture(1), model=load_tiny_wan(), vae=load_tiny_vae())
-    (resumed,) = output.iterdir()
+    report = make(duration=37.0, start=picture(1), model=load_tiny_wan(), vae=load_tiny_vae()).result[1]
+    (resumed,) = videos(output)
     assert resumed.read_bytes() == expected
+    assert [line.endswith(", kept") for line in report.splitlines()] == [True, False, False]
 
 
 @pytest.mark.parametrize("change", [{"seed": 4}, {"cfg": 1.5}, {"start": 2}, {"model": 11}, {"lora": 101}])
@@ -182,19 +268,26 @@ def test_another_setting_or_model_does_not_continue_a_cancelled_run(
         change = {
             "model": pack["PusaLoraLoader"].execute(load_tiny_wan(), tiny_lora_file(), 1.4, "auto").result[0]
         }
-    make(**{"start": picture(1)} | change)
-    assert len([path for path in output.iterdir() if path.suffix == ".parts"]) == 1, (
+    (cancelled,) = parts(output)
+    before = {path.name: path.read_bytes() for path in cancelled.iterdir()}
+    report = make(**{"start": picture(1)} | change).result[1]
+    assert "kept" not in report
+    assert {path.name: path.read_bytes() for path in cancelled.iterdir()} == before, (
         "the cancelled run was used up"
     )
+    assert make(start=picture(1)).result[1].splitlines()[0].endswith(", kept")
+    assert parts(output) == [cancelled], "of finished videos the newest keeps its parts"
 
 
-def test_resume_off_begins_anew(make, output, monkeypatch):
+def test_resume_off_begins_anew(make, output, monkeypatch, sampled):
     with monkeypatch.context() as patched:
         stop_at_step(patched, 3)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             make()
+    sampled.clear()
     make(resume=False)
-    assert [path.name for path in output.iterdir()] == ["long_00001_.mp4"]
+    assert len(sampled) == 2
+    assert [path.name for path in videos(output)] == ["long_00001_.mp4"]
 
 
 def test_a_model_is_recognised_after_its_lora_was_merged(pack, load_tiny_wan, tiny_lora_file):
@@ -221,17 +314,27 @@ def test_both_experts_count_for_the_identity(pack, load_tiny_wan):
     assert len(names) == 3
 
 
+def test_a_window_runs_small_first_with_the_frames_it_takes_over_at_that_size(
+    make, pack, load_tiny_wan, sampled
+):
+    from comfyui_pusa.pusa_core.injections import INJECTIONS
+
+    make(model=pack["PusaProgressive"].execute(load_tiny_wan(), "1/2", 0.5)[0], steps=4, start=picture(1))
+    (injection,) = sampled[1].latent[INJECTIONS]
+    small = injection.at(16, 16)
+    assert [one.position for one in small] == [one.position for one in injection.conditions]
+    assert {tuple(one.latent.shape) for one in small} == {(1, 16, 1, 2, 2)}
+
+
 def test_two_experts_make_a_long_video(make, pack, load_tiny_wan):
     model = pack["PusaMoESwitch"].execute(load_tiny_wan(10), load_tiny_wan(11)).result[0]
     assert len(make(model=model, start=picture(1), steps=4).result[0].get_components().images) == 25
 
 
 def test_progress_counts_the_steps_of_all_windows(make, monkeypatch):
-    import comfyui_pusa.nodes.host.long_video as node
-
     seen = []
 
-    class Watched(node.comfy.utils.ProgressBar):
+    class Watched(comfy.utils.ProgressBar):
         def update_absolute(self, value, total=None, preview=None):
             seen.append((value, self.total, preview is not None))
 

@@ -38,7 +38,7 @@ class FlatStudio:
     def empty(self, latent_frames):
         return torch.zeros(1, 3, latent_frames, 2, 2)
 
-    def sample(self, samples, noise_multipliers, window, candidate):
+    def sample(self, samples, noise_multipliers, window, candidate, injection):
         self.made.append((window.id, candidate))
         self.seen[window.id] = (noise_multipliers.tolist(), samples.clone())
         step = (
