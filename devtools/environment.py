@@ -29,6 +29,7 @@ TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 TOOLS = (
     "requests==2.34.2",  # ComfyUI imports it without requiring it
     "pytest==9.2.0",
+    "pytest-xdist==3.8.0",
     "hypothesis==6.170.15",
     "ruff==0.17.5",
     "mypy==2.4.1",
@@ -38,7 +39,7 @@ TRAINING = (
     "peft==0.21.2",
 )  # for tests of pusa_core.training; a user's floors are in requirements-train.txt
 FLEET = ("ray==2.60.0",)  # for tests/fleet; a user's floor is in requirements-fleet.txt
-TOOL_MODULES = ("pytest", "hypothesis", "ruff", "mypy")
+TOOL_MODULES = ("pytest", "xdist", "hypothesis", "ruff", "mypy")
 PYTHON_VERSIONS = ((3, 10), (3, 13))  # first and last that ComfyUI and these packages support
 
 

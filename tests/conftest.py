@@ -126,8 +126,16 @@ def pytest_collectreport(report):
         unexplained_skips.append(report.nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Under pytest-xdist the workers see the skips."""
+    unexplained_skips.extend(getattr(node, "workeroutput", {}).get("unexplained_skips", ()))
+
+
 def pytest_sessionfinish(session, exitstatus):
     """In CI a skipped test is a failure, unless it is marked `gpu`."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["unexplained_skips"] = unexplained_skips
     if os.environ.get("CI") and unexplained_skips and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

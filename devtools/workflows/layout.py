@@ -46,6 +46,7 @@ TALLER_IN_NODES_2 = {
     "PusaColorMatch": 40,
     "PusaConditionFrames": 49,
     "PusaConditionVideo": 62,
+    "PusaDemoClip": 28,
     "PusaDoctor": 44,
     "PusaFolder": 30,
     "PusaFolderSave": 32,

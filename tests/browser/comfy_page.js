@@ -10,6 +10,8 @@ import { python } from "../js/python.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 
+/** Whether Nodes 2.0 draws the nodes: what the tests are run with, one after the other. PUSA_RENDERERS=classic leaves it out. */
+export const RENDERERS = process.env.PUSA_RENDERERS === "classic" ? [false] : [false, true];
 /** Milliseconds that a page may take on a busy machine. */
 export const PATIENCE = 120_000;
 /** The button that queues what is on the page: of a graph, and of App Mode's form. */

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
-import { comfyForThisFile, frames, openComfy, ready, settle } from "./comfy_page.js";
+import { RENDERERS, comfyForThisFile, frames, openComfy, ready, settle } from "./comfy_page.js";
 import { dragBy, dropOn, edgeOf, field, lookAtDirector, newDirector, onTheZoo, projectOf, textOf, tool, wave, windowAt } from "./director_page.js";
 import { prompt } from "./timeline_page.js";
 
@@ -18,7 +18,7 @@ let errors;
 
 const ids = async () => (await projectOf(page)).windows.map((/** @type {any} */ { id }) => id);
 
-for (const vue of [false, true]) {
+for (const vue of RENDERERS) {
   describe(vue ? "Nodes 2.0" : "classic renderer", () => {
     before(async () => {
       ({ page, errors } = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.VueNodes.Enabled": vue }));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, afterEach, before, describe, test } from "node:test";
-import { comfyForThisFile, frames, load, openComfy, settle } from "./comfy_page.js";
+import { RENDERERS, comfyForThisFile, frames, load, openComfy, settle } from "./comfy_page.js";
 import { prompt } from "./timeline_page.js";
 
 const FOLDER = new URL("../../demo/workflows/", import.meta.url);
@@ -52,7 +52,7 @@ async function inputs(comfyClass = "") {
 
 const problem = async () => String(await page.locator(".pusa-problem").textContent());
 
-for (const vue of [false, true]) {
+for (const vue of RENDERERS) {
   describe(vue ? "in Nodes 2.0" : "in the classic renderer", () => {
     before(async () => {
       ({ page, errors } = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.VueNodes.Enabled": vue }));

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
+import { RENDERERS, comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
 import { prompt } from "./timeline_page.js";
 
 const IMAGE_TO_VIDEO = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - image-to-video step by step (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
 
 const comfy = comfyForThisFile();
 
-for (const vue of [false, true]) {
+for (const vue of RENDERERS) {
   describe(vue ? "in Nodes 2.0" : "in the classic renderer", () => {
     /** @type {import("playwright-core").Page} */
     let page;

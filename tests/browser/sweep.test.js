@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { PATIENCE, comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
+import { PATIENCE, RENDERERS, comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
 
 const TRY_SETTINGS = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - try settings (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
 
@@ -36,7 +36,7 @@ async function lookAtSweep(page) {
   await settle(page);
 }
 
-for (const vue of [false, true]) {
+for (const vue of RENDERERS) {
   describe(vue ? "in Nodes 2.0" : "in the classic renderer", () => {
     /** @type {import("playwright-core").Page} */
     let page;

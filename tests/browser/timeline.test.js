@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import { comfyForThisFile, frames, load, openComfy, ready, settle } from "./comfy_page.js";
+import { RENDERERS, comfyForThisFile, frames, load, openComfy, ready, settle } from "./comfy_page.js";
 import { drag, handleOf, lookAt, pointAt, prompt, saved, setText, texts, type } from "./timeline_page.js";
 
 const START_END = JSON.parse(readFileSync(new URL("../../demo/workflows/Demo - start-end frames step by step (Wan2.2 + LightX2V).json", import.meta.url), "utf8"));
@@ -14,7 +14,7 @@ let page;
 /** @type {string[]} */
 let errors;
 
-for (const vue of [false, true]) {
+for (const vue of RENDERERS) {
   describe(vue ? "Nodes 2.0" : "classic renderer", () => {
     before(async () => {
       ({ page, errors } = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.VueNodes.Enabled": vue }));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { describe, test } from "node:test";
-import { PATIENCE, comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
+import { PATIENCE, RENDERERS, comfyForThisFile, load, openComfy, settle } from "./comfy_page.js";
 import { saved } from "./timeline_page.js";
 
 const FOLDERS = { template: new URL("../../workflows/", import.meta.url), demo: new URL("../../demo/workflows/", import.meta.url) };
@@ -9,8 +9,10 @@ const FOLDERS = { template: new URL("../../workflows/", import.meta.url), demo: 
 /** @typedef {import("playwright-core").Page} Page */
 
 const MISSING_DIALOG = ".comfy-missing-models";
+/** In App Mode's form: leads to the graph and the panel that lists what is missing. */
+const SHOW_IN_GRAPH = "[data-testid=linear-run-button] button:has-text('Show errors in graph')";
 /** Where models are said to be missing, in any frontend. */
-const MISSING = `${MISSING_DIALOG}, [data-testid=error-overlay]`;
+const MISSING = `${MISSING_DIALOG}, [data-testid=error-overlay], ${SHOW_IN_GRAPH}`;
 /** Milliseconds for what is on the page already. */
 const SOON = 15_000;
 
@@ -56,13 +58,13 @@ async function missingModels(workflow) {
  * @param {string[]} missing "folder / file"
  */
 async function namesTheMissing(page, missing) {
-  await page.locator(MISSING).first().waitFor();
+  await page.locator(MISSING).locator("visible=true").first().waitFor();
   if ((await page.locator(MISSING_DIALOG).count()) > 0) {
     const labels = await page.locator(`${MISSING_DIALOG} li span[title]`).allTextContents();
     assert.deepEqual(labels.map((label) => label.trim()).sort(), missing);
     return;
   }
-  await page.locator("[data-testid=error-overlay-see-errors]").click();
+  await page.locator(`[data-testid=error-overlay-see-errors], ${SHOW_IN_GRAPH}`).locator("visible=true").click();
   for (const label of missing) {
     await page.getByText(label.split(" / ")[1], { exact: true }).first().waitFor({ timeout: SOON });
   }
@@ -108,7 +110,7 @@ async function overlaps(page) {
   }, ROUNDING);
 }
 
-for (const vue of [false, true]) {
+for (const vue of RENDERERS) {
   describe(`workflows in ${vue ? "Nodes 2.0" : "the classic renderer"}`, () => {
     test("each loads unchanged, without a console error, a missing node or an overlap, and names the model files that are missing", async (context) => {
       const { page, errors } = await openComfy(comfy.browser.context, comfy.server.url, { "Comfy.VueNodes.Enabled": vue, "Comfy.Workflow.ShowMissingModelsWarning": true });

@@ -142,7 +142,7 @@ def graph(tmp_path_factory) -> Path:
     }
     for node in found.values():
         node["inputs"] |= {
-            key: value for key, value in {"steps": 4, "length": 17}.items() if key in node["inputs"]
+            key: value for key, value in {"steps": 2, "length": 9}.items() if key in node["inputs"]
         }
     file = tmp_path_factory.mktemp("graph") / "image_to_video.json"
     file.write_text(json.dumps(found))
