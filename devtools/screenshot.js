@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const NAME = "image-to-video (Wan2.2)";
 const PICTURE = "docs/screenshots/image-to-video.png";
 const FORM = "docs/screenshots/form.png";
-const FORM_SIZE = { width: 1120, height: 700 };
+const FORM_SIZE = { width: 1120, height: 860 };
 const GIF = "docs/screenshots/image-to-video.gif";
 const SCALE = 0.7; // of the canvas; below 0.6 it leaves out the text
 const MARGIN = 16; // pixels around the graph
@@ -59,6 +59,8 @@ async function form(page) {
       video.currentTime = second;
     }
   }, SECOND);
+  // an older server does not tell this frontend that the run has ended
+  for (const cancel of await page.getByRole("button", { name: "Cancel this run" }).all()) await cancel.evaluate((button) => button.remove());
   await settle(page);
   await page.screenshot({ path: join(ROOT, FORM), timeout: PATIENCE });
 }

@@ -20,7 +20,6 @@ from .export import (
 from .graph import Graph, Output
 from .layout import SLOT, Rectangle, arrange, node_size
 
-ZOOM = 0.75  # few nodes fit at this size
 LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 """A link's parts, which a subgraph names."""
 
@@ -28,7 +27,7 @@ LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 def boxed_workflow(graph: Graph) -> dict[str, Any]:
     """The graph as the browser saves it, with most of it in one box."""
     split = Split(graph)
-    workflow = ui_workflow(split.outer_graph(), zoom=ZOOM)
+    workflow = ui_workflow(split.outer_graph())
     for each in split.outside:
         name_file(next(node for node in workflow["nodes"] if node["id"] == each.id))
     (node,) = (node for node in workflow["nodes"] if node["type"] == split.id)

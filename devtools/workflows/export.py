@@ -13,7 +13,7 @@ COMFYUI_VERSION = "0.3.75"  # the version that the files were tested with
 PACK_ID = "pusa"
 PACK_VERSION = "0.1.0"
 NOTE_COLORS = {"color": "#432", "bgcolor": "#653"}  # ComfyUI's own for notes
-ZOOM = 0.6  # below it the frontend leaves out the text
+ZOOM = 0.8  # the notes, which a person reads first, have letters of 10 pixels
 MUTED = 2  # LiteGraph's mode of a node that never runs
 OPTIONAL_SHAPE = 7  # LiteGraph's hollow circle
 FILE_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/comfyui-pusa/ComfyUI-Pusa/workflows")
@@ -40,7 +40,7 @@ def api_prompt(graph: Graph) -> dict[str, Any]:
     }
 
 
-def ui_workflow(graph: Graph, zoom: float = ZOOM) -> dict[str, Any]:
+def ui_workflow(graph: Graph) -> dict[str, Any]:
     """The graph as the browser saves it, format 0.4, without subgraphs."""
     links = graph_links(graph)
     boxes = arrange(graph)
@@ -58,7 +58,7 @@ def ui_workflow(graph: Graph, zoom: float = ZOOM) -> dict[str, Any]:
         "links": links,
         "groups": ui_groups(graph, boxes),
         "config": {},
-        "extra": {"ds": boxes.view(zoom)},
+        "extra": {"ds": boxes.view(ZOOM)},
         "version": 0.4,
     }
 

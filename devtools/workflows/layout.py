@@ -34,9 +34,9 @@ SIZES = {  # nodes whose size their rows do not tell: text boxes, pictures, play
     "PusaDemoTextEncode": (420, 170),
     "LoadImage": (320, 394),  # Nodes 2.0 shows it this high with its picture, and Load Video with its clip
     "LoadVideo": (320, 394),
-    "SaveVideo": (520, 480),
+    "SaveVideo": (400, 520),  # a square video fits in it
     "PreviewImage": (520, 380),
-    "PreviewAny": (520, 180),
+    "PreviewAny": (400, 180),
     "PusaDirector": (920, 1100),  # js/director.js: WIDTH; its timeline and form below the settings
 }
 TALLER_IN_NODES_2 = {
@@ -44,8 +44,8 @@ TALLER_IN_NODES_2 = {
     "PusaClipFrames": 44,
     "PusaColorDrift": 32,
     "PusaColorMatch": 40,
-    "PusaConditionFrames": 45,
-    "PusaConditionVideo": 58,
+    "PusaConditionFrames": 49,
+    "PusaConditionVideo": 62,
     "PusaDemoClip": 28,
     "PusaDoctor": 44,
     "PusaFolder": 30,
@@ -60,15 +60,18 @@ TALLER_IN_NODES_2 = {
     "PusaLoraLoader": 64,
     "PusaMergeLoras": 28,
     "PusaMoESwitch": 36,
-    "PusaProgressive": 40,
+    "PusaProgressive": 32,
     "PusaPromptTime": 28,
-    "PusaSampler": 24,
+    "PusaSampler": 28,
     "PusaSchedulePlot": 28,
-    "PusaScheduler": 36,
+    "PusaScheduler": 40,
     "PusaStages": 40,
-    "PusaSweep": 96,
+    "PusaSweep": 112,
     "PusaStitch": 52,
-    "PusaTransition": 30,
+    "PusaTrainingClip": 6,
+    "PusaTrainingConfig": 120,
+    "PusaTrainingFolder": 56,
+    "PusaTransition": 34,
     "PusaVectorizedTimesteps": 28,
     "UNETLoader": 32,
     "VAELoader": 28,
@@ -152,21 +155,44 @@ def depths(nodes: list[Node]) -> dict[int, int]:
 
 
 def arrange(graph: Graph) -> Arrangement:
-    """Places every node, group and note without overlaps."""
+    """Places every node, group and note without overlaps, right of x = 0: Nodes 2.0 of frontend 1.32 enlarges a graph about that point."""
     nodes: dict[int, Rectangle] = {}
     groups: dict[str, Rectangle] = {}
-    left = 0.0
+    left = float(NOTE_WIDTH + GROUP_GAP) if graph.notes else 0.0
     for column in sorted({group.column for group in graph.groups}):
         top = 0.0
-        right = left
-        for group in (group for group in graph.groups if group.column == column):
-            members = [node for node in graph.nodes if node.group == group.title]
-            box = place_group(members, left, top, nodes)
-            groups[group.title] = box
-            top = box.y + box.height + GROUP_GAP
-            right = max(right, box.x + box.width)
+        members = {
+            group.title: [node for node in graph.nodes if node.group == group.title]
+            for group in graph.groups
+            if group.column == column
+        }
+        for title, inside in members.items():
+            groups[title] = place_group(inside, left, top, nodes)
+            top = groups[title].y + groups[title].height + GROUP_GAP
+        right = max(groups[title].x + groups[title].width for title in members)
+        for title, inside in members.items():
+            if takes_nothing(inside):
+                move_right(
+                    right - groups[title].width - left, [groups[title], *(nodes[node.id] for node in inside)]
+                )
         left = right + GROUP_GAP
     return Arrangement(nodes, groups, place_notes(graph))
+
+
+def takes_nothing(members: list[Node]) -> bool:
+    """Whether no link leads into these nodes from elsewhere: their links then go to the right only, and cross least from there."""
+    inside = {node.id for node in members}
+    return not any(
+        isinstance(value, Output) and value.node_id not in inside
+        for node in members
+        for value in node.inputs.values()
+    )
+
+
+def move_right(by: float, boxes: list[Rectangle]) -> None:
+    """Moves rectangles."""
+    for box in boxes:
+        box.x += by
 
 
 def place_group(members: list[Node], left: float, top: float, nodes: dict[int, Rectangle]) -> Rectangle:
@@ -193,7 +219,7 @@ def place_notes(graph: Graph) -> list[Rectangle]:
     for _, text in graph.notes:
         lines = sum(max(1, -(-len(visible(line)) // NOTE_COLUMNS)) for line in text.splitlines())
         height = NOTE_LINE * lines + 30
-        boxes.append(Rectangle(-NOTE_WIDTH - GROUP_GAP, y, NOTE_WIDTH, height))
+        boxes.append(Rectangle(0, y, NOTE_WIDTH, height))
         y += height + TITLE + GAP_Y
     return boxes
 

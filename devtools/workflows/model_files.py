@@ -1,6 +1,6 @@
 """The published weights that the workflows load: file name, address and ComfyUI folder.
 
-Every name is the name on its hub, so that what a loader shows, what the missing-models dialog offers and what
+Every name is the name on its hub, so that what a loader shows, what ComfyUI's list of missing models offers and what
 lands in the folder are one string. The LightX2V pair is Comfy-Org's copy of lightx2v/Wan2.2-Lightning's Seko V1.1:
 there both experts' files are called the same, in two folders.
 """

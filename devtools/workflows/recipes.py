@@ -1221,7 +1221,7 @@ TASKS = (
 def files_note(graph: Graph) -> str:
     """Which files go where."""
     lines = [
-        "Put each file into its folder below ComfyUI's `models`, or let ComfyUI's missing-models dialog show them.",
+        "Put each file into its folder below ComfyUI's `models`; ComfyUI's list of missing models offers them too.",
     ]
     for directory in dict.fromkeys(file.directory for file in graph.model_files):
         lines += ["", f"**models/{directory}**"]

@@ -10,6 +10,7 @@ from devtools.node_ids import node_ids
 from devtools.workflows.__main__ import workflow_files
 from devtools.workflows.demo_zoo import DEMO_FILES, demo_version, has_demo
 from devtools.workflows.export import MUTED, PACK_VERSION
+from devtools.workflows.layout import BARS, TALLER_IN_NODES_2, TITLE
 from devtools.workflows.node_types import NODE_TYPES
 from devtools.workflows.other_bases import other_workflows
 from devtools.workflows.recipes import all_workflows, blueprints
@@ -21,6 +22,7 @@ GRAPHS = WAN_GRAPHS | {graph.title: graph for graph in other_workflows()}
 DEMOS = {graph.title: demo_version(graph) for graph in GRAPHS.values() if has_demo(graph)}
 UI_FILES = sorted([*(ROOT / "workflows").glob("*.json"), *(ROOT / "demo" / "workflows").glob("*.json")])
 TEMPLATE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
+NOTE_LETTERS, SMALLEST_LETTERS = 10, 8  # pixels: of ComfyUI's notes at zoom 1, and what can be read
 MODEL_FOLDERS = {"diffusion_models", "text_encoders", "vae", "loras"}
 
 
@@ -300,9 +302,9 @@ def check_places(nodes: list[dict], frames: list[list[float]]) -> None:
     boxes = {
         node["id"]: (
             node["pos"][0],
-            node["pos"][1] - 30,
+            node["pos"][1] - TITLE,
             node["pos"][0] + node["size"][0],
-            node["pos"][1] + node["size"][1],
+            node["pos"][1] + node["size"][1] + TALLER_IN_NODES_2.get(node["type"], 0),
         )
         for node in nodes
     }
@@ -317,3 +319,12 @@ def check_places(nodes: list[dict], frames: list[list[float]]) -> None:
             for x, y, width, height in frames
         ]
         assert sum(inside) == (0 if id in notes else 1)
+
+
+def test_a_workflow_opens_on_its_first_note_at_a_size_that_can_be_read(workflow):
+    first = next(node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
+    view = workflow["extra"]["ds"]
+    assert view["scale"] * NOTE_LETTERS >= SMALLEST_LETTERS
+    x, y = ((first["pos"][axis] + view["offset"][axis]) * view["scale"] for axis in (0, 1))
+    assert (x, y) == pytest.approx((BARS[0], BARS[1] + TITLE * view["scale"]), abs=1)
+    assert min(node["pos"][0] for node in workflow["nodes"]) >= 0  # see layout.arrange
