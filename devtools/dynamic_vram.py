@@ -19,13 +19,15 @@ REROUTES = {
     ),
 }
 # What main.py does where comfy-aimdo works, for whoever imports ComfyUI. The stand-in is a module that can be found by its
-# name, since torch.compile looks up what its functions read.
+# name, since torch.compile looks up what its functions read; it traces into none of them, as into comfy-aimdo's native ones.
 SWITCHED_ON = """
 import importlib.util
 import sys
 _spec = importlib.util.spec_from_file_location("dynamic_vram_double", {double!r})
 sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(sys.modules[_spec.name])
+for _name in ("vbar_fault", "vbar_unpin", "vbar_signature_compare"):
+    setattr(comfy_aimdo.model_vbar, _name, torch.compiler.disable(getattr(comfy_aimdo.model_vbar, _name)))
 import comfy.memory_management
 comfy.memory_management.aimdo_enabled = True
 CoreModelPatcher = ModelPatcherDynamic

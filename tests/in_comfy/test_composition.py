@@ -149,10 +149,14 @@ def test_a_model_compiled_after_the_expert_switch_runs_both_experts_and_compiles
 
     torch._dynamo.reset()
     latent = video_latent(TASKS["extension"])
+    ksampler(vectorized(composition.compiled(load_tiny_wan(10), backend=backend), latent), latent)
+    of_one_expert = len(kept)
+    torch._dynamo.reset()
+    kept.clear()
     model = composition.compiled(switched(), backend=backend)
     first = ksampler(vectorized(model, latent), latent)
     assert relative_error(first, ksampler(vectorized(switched(), latent), latent)) <= 1e-5
     graphs = len(kept)
-    assert 2 <= graphs <= 3
+    assert 2 * of_one_expert <= graphs <= 3 * of_one_expert
     assert torch.equal(ksampler(vectorized(model, latent), latent), first)
     assert len(kept) == graphs

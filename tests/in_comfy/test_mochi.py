@@ -89,16 +89,19 @@ def test_the_first_output_is_that_of_the_authors_dit(pack, golden, record_proper
 
 @pytest.mark.parametrize("multiplier", [0.3, 0.9])
 def test_equal_timesteps_are_comfyuis_own_mochi(multiplier):
+    from comfy.model_management import load_models_gpu
+
     model = tiny_mochi.model(1)
     dit, (features, options) = model.model.diffusion_model, tiny_mochi.prompt(2, 17)[0]
     x = tiny_mochi.latent(4, 3, 6, 4)
     given = features, options["attention_mask"], 17
+    load_models_gpu([model])
     theirs = dit(x, torch.tensor([multiplier]), *given)
     patched = vectorize(model, [multiplier] * 3)
-    patched.patch_model()
+    load_models_gpu([patched])
     ours = dit(x, torch.full((1, 3), multiplier), *given)
     scalar = dit(x, torch.tensor([multiplier]), *given)
-    patched.unpatch_model()
+    patched.detach()
     for outputs in (ours, scalar):
         torch.testing.assert_close(outputs, theirs, atol=2e-6 * theirs.abs().max().item(), rtol=0)
 
