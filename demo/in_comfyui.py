@@ -9,7 +9,7 @@ import sys
 import types
 from pathlib import Path
 
-PROGRAMS = ("tasks_eval", "long_video_eval", "director_eval")
+PROGRAMS = ("tasks_eval", "long_video_eval", "director_eval", "prompts_eval")
 HERE = Path(__file__).resolve().parent
 
 

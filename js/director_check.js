@@ -1,5 +1,5 @@
 // What the node refuses in a project, in its own sentences: the rules of pusa_core/project/text.py.
-import { EXPERT_CHOICES, MOST_CANDIDATES, MOST_WINDOWS, PROJECT_COLOURS, PROJECT_RESIZES, PROJECT_VERSION } from "./generated_facts.js";
+import { EXPERT_CHOICES, MOST_CANDIDATES, MOST_WINDOWS, PROJECT_COLOURS, PROJECT_RESIZES, PROJECT_VERSION, PROMPT_STEPS } from "./generated_facts.js";
 import { PusaError, quoted } from "./latent_frames.js";
 
 /** @typedef {(place: string, value: any) => void} Check */
@@ -75,7 +75,7 @@ const OBJECTS = {
   sound: { required: ["file"], checks: { file: name, from: number(0) } },
 };
 /** @type {Record<string, Check>} */
-const VIDEO = { window: whole(1, LONGEST), overlap: whole(1, LONGEST), negative: text, noise_multipliers: text, colour: oneOf(PROJECT_COLOURS), resize: oneOf(PROJECT_RESIZES), only: windowId };
+const VIDEO = { window: whole(1, LONGEST), overlap: whole(1, LONGEST), negative: text, noise_multipliers: text, colour: oneOf(PROJECT_COLOURS), resize: oneOf(PROJECT_RESIZES), only: windowId, prompts_by: oneOf(PROMPT_STEPS) };
 
 /**
  * Throws the first sentence that the node would refuse a project with.

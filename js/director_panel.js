@@ -3,7 +3,7 @@ import { button, seconds } from "./controls.js";
 import { windowOf } from "./director_edits.js";
 import { isSame, madeOf, promptShown } from "./director_scene.js";
 import { fit, make, say } from "./dom.js";
-import { CLIP_DEFAULTS, EXPERT_CHOICES, PROJECT_COLOURS, PROJECT_DEFAULTS, PROJECT_RESIZES } from "./generated_facts.js";
+import { CLIP_DEFAULTS, EXPERT_CHOICES, PROJECT_COLOURS, PROJECT_DEFAULTS, PROJECT_RESIZES, PROMPT_STEPS } from "./generated_facts.js";
 import { numberOf } from "./latent_frames.js";
 import { windowLength, windowOverlap } from "./director_plan.js";
 import { word } from "./words.js";
@@ -125,6 +125,7 @@ export class DirectorPanel {
       this.text("noise_multipliers", word("noise of the overlap"), { usual: () => PROJECT_DEFAULTS.noise_multipliers }),
       this.choice("colour", word("colours as"), PROJECT_COLOURS, PROJECT_DEFAULTS.colour),
       this.choice("resize", word("resize"), PROJECT_RESIZES, PROJECT_DEFAULTS.resize),
+      this.choice("prompts_by", word("prompts change by"), PROMPT_STEPS, PROJECT_DEFAULTS.prompts_by),
     );
     const picture = this.text("picture", word("Anchor picture, seen by every window"), { of: "anchor" });
     const multiplier = this.number("multiplier", word("noise multiplier"), { of: "anchor", usual: () => "0" });

@@ -94,10 +94,38 @@ export function promptOf(project, plan, index, fps) {
  * @param {number} fps
  */
 function timedPrompt(prompts, { firstNew, end }, fps) {
-  const second = (firstNew + end - 1) / 2 / fps;
+  return holdsAt(prompts, (firstNew + end - 1) / 2 / fps);
+}
+
+/**
+ * @param {NonNullable<Project["prompts"]>} prompts
+ * @param {number} second
+ */
+function holdsAt(prompts, second) {
   const sorted = [...prompts].sort((a, b) => a.at - b.at);
   const held = sorted.filter(({ at }) => at <= second);
   return String((held[held.length - 1] ?? sorted[0]).text ?? "");
+}
+
+/**
+ * Where several prompts hold inside a window, one after the other: video frame of the window and text; empty for one prompt. The node rounds to
+ * latent frames.
+ * @param {Project} project
+ * @param {Plan} plan
+ * @param {number} index
+ * @param {number} fps
+ * @returns {[number, string][]}
+ */
+export function promptSpans(project, plan, index, fps) {
+  const { start, length } = plan.windows[index];
+  if (project.prompts_by !== "frame" || typeof project.windows[index].prompt === "string" || !project.prompts?.length) return [];
+  /** @type {[number, string][]} */
+  const spans = [];
+  for (let frame = 0; frame < length; frame += 1) {
+    const text = holdsAt(project.prompts, (start + frame) / fps);
+    if (!spans.length || spans[spans.length - 1][1] !== text) spans.push([frame, text]);
+  }
+  return spans.length > 1 ? spans : [];
 }
 
 /** @param {unknown} value */

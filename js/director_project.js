@@ -40,6 +40,7 @@ import { PusaError } from "./latent_frames.js";
  * @property {string} [noise_multipliers]
  * @property {string} [colour]
  * @property {string} [resize]
+ * @property {string} [prompts_by] "window" or "frame": what follows a prompt as a whole
  * @property {ProjectWindow[]} windows
  * @property {Key[]} [keys] at: video frame
  * @property {Clip[]} [clips] at: video frame

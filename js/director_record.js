@@ -1,6 +1,6 @@
 // What is on disk of a project: its record as the node writes it, and the events of a run on top of it.
 import { written } from "./director_check.js";
-import { planOf, promptOf } from "./director_plan.js";
+import { planOf, promptOf, promptSpans } from "./director_plan.js";
 import { beginsAnew } from "./director_plan_check.js";
 import { SEED_STEPS } from "./generated_facts.js";
 
@@ -137,13 +137,14 @@ function signature(project, plan, index, fps, more) {
   const { start, firstNew, end, length, given } = plan.windows[index];
   const inside = (/** @type {{at: number}} */ { at }, frames = 1) => at < end && at + frames > firstNew;
   const own = Object.entries(project.windows[index]).filter(([name, value]) => !ASIDE.includes(name) && value !== undefined);
+  const spans = promptSpans(project, plan, index, fps);
   const parts = {
     ...Object.fromEntries(own),
     ...more,
     length,
     given,
     bridge: Boolean(project.windows[index].bridge),
-    prompt: promptOf(project, plan, index, fps),
+    prompt: spans.length ? spans : promptOf(project, plan, index, fps),
     shared: SHARED.map((name) => project[name]),
     keys: (project.keys ?? []).filter((key) => inside(key)).map((key) => ({ ...key, at: key.at - start })),
     clips: (project.clips ?? []).filter((clip) => inside(clip, clip.frames ?? 1)).map((clip) => ({ ...clip, at: clip.at - start })),

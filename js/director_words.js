@@ -24,6 +24,7 @@ export const DIRECTOR_WORDS = {
   "window length": { zh: "窗口长度", ja: "ウィンドウの長さ" },
   "colours as": { zh: "颜色参照", ja: "色の基準" },
   "resize": { zh: "缩放", ja: "リサイズ" },
+  "prompts change by": { zh: "提示词切换单位", ja: "プロンプトの切替単位" },
   "Anchor picture, seen by every window": { zh: "锚定图片,每个窗口都会参考", ja: "アンカー画像(全ウィンドウが参照)" },
   "Choose…": { zh: "选择…", ja: "選択…" },
   "Choose a file": { zh: "选择文件", ja: "ファイルを選択" },

@@ -136,7 +136,7 @@ export const SAMPLING_PATCH = /^ModelSampling|^ModelShift|SamplingShift|^PusaVec
 export const PROJECT_VERSION = 1;
 
 /** What a project has where its text does not say. */
-export const PROJECT_DEFAULTS = { window: 81, overlap: 13, noise_multipliers: "0..0.2", colour: "before", resize: "crop" };
+export const PROJECT_DEFAULTS = { window: 81, overlap: 13, noise_multipliers: "0..0.2", colour: "before", resize: "crop", prompts_by: "window" };
 
 /** What a project's clip has where its text does not say. */
 export const CLIP_DEFAULTS = { frames: 13, multiplier: 0.2 };
@@ -146,6 +146,9 @@ export const SEED_STEPS = { retake: 1000000, candidate: 1000 };
 
 /** What each window's colours are brought to. */
 export const PROJECT_COLOURS = ["before", "first", "anchor", "off"];
+
+/** What follows a prompt as a whole: a window, or each latent frame of it. */
+export const PROMPT_STEPS = ["window", "frame"];
 
 /** How pictures of other proportions become the video's size. */
 export const PROJECT_RESIZES = ["crop", "letterbox", "stretch"];

@@ -35,6 +35,7 @@ from .director_loras import with_loras
 from .folders import input_folder, lora_path, output_folder
 from .identity import model_identity, text_encoder_identity, vae_identity
 from .models import base_of, check_vae
+from .prompts_by_frame import check_prompts_by_frame, joined_prompts
 from .running_prompt import graph_around, tell_browser
 from .samplers import build_sampler
 from .sampling import SamplingRequest, check_sigmas, sample_video
@@ -129,6 +130,8 @@ def make_project(request: DirectorRequest, metadata: dict[str, Any], hidden: Any
     request.check()
     project = read_project(request.project)
     plan = request.plan(project)
+    if any(window.spans for window in plan.windows):
+        check_prompts_by_frame(request.model)
     check_files(project)
     folder, made = ProjectFolder(request.folder()), request
     if request.quality == DRAFT:
@@ -275,10 +278,16 @@ class ComfyStudio(WindowStudio, ComfySources):
         candidate: int,
         injection: Injection,
     ) -> Tensor:
+        positive, prompts = self.text(window.prompt), None
+        if window.spans:
+            texts = [self.text(span.text) for span in window.spans]
+            starts = [span.latent_frame for span in window.spans]
+            positive, prompts = joined_prompts(texts, starts, window.frames.latent_frames)
         request = replace(
             self.sampling(window),
+            prompts=prompts,
             model=with_loras(self.request.model, window.text.loras),
-            positive=self.text(window.prompt),
+            positive=positive,
             negative=self.text(window.negative),
             latent={"samples": samples, "noise_multipliers": noise_multipliers, INJECTIONS: (injection,)},
             seed=window.seed_of(candidate),
@@ -289,7 +298,11 @@ class ComfyStudio(WindowStudio, ComfySources):
         """A prompt as CONDITIONING. All texts of the run are encoded at once, before the model needs the memory."""
         if not self.texts:
             windows = self.plan.windows if self.only is None else (self.only,)
-            every = [one for window in windows for one in (window.prompt, window.negative)]
+            every = [
+                one
+                for window in windows
+                for one in (window.prompt, window.negative, *(span.text for span in window.spans))
+            ]
             for one in dict.fromkeys(every):
                 self.texts[one] = self.request.clip.encode_from_tokens_scheduled(
                     self.request.clip.tokenize(one)

@@ -15,6 +15,7 @@ from . import symbols
 from .models import base_of, latent_multipliers
 from .progress import step_callback
 from .progressive import with_given_frames
+from .prompts_by_frame import PromptsByFrame
 from .samplers import build_sampler
 from .timesteps import vectorize_timesteps
 
@@ -37,6 +38,7 @@ class SamplingRequest:
     denoise: float = 1.0
     sigmas: Tensor | None = None  # [S+1], 1 to 0
     schedule_name: str = OF_THE_BASE
+    prompts: PromptsByFrame | None = None  # of a positive that is several, one behind the other
 
     def schedule(self) -> Tensor:
         """The noise levels [S+1] of the run, checked."""
@@ -69,7 +71,7 @@ def sample_video(request: SamplingRequest, callback: Callback | None = None) -> 
     sigmas, latent = request.schedule(), request.latent
     multipliers = latent_multipliers(request.model, latent)
     model = with_given_frames(request.model, latent)
-    patched = vectorize_timesteps(model, multipliers, request.shift)
+    patched = vectorize_timesteps(model, multipliers, request.shift, request.prompts)
     samples = latent["samples"]
     samples = symbols.sample_custom(
         patched,

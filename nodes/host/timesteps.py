@@ -10,6 +10,7 @@ The scalar that ComfyUI's samplers, context windows and caches expect stays outs
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from .bases import PATCHES, HostBase
 from .features import Aspect, Feature, Hooks, apply, feature_of
 from .forward import TOKENS_PER_FRAME, tokens_per_frame
 from .models import require_base
+from .prompts_by_frame import PromptsByFrame
 from .samplers import check_sampler, runs_one_callback_per_step
 from .step_caches import measure_moving_frames
 from .windows import frames_of_call
@@ -113,8 +115,9 @@ class PerFrameTimestep:
 class PerFrameDenoised:
     """APPLY_MODEL wrapper: what the sampler sees of frame f moves m_f times as fast."""
 
-    def __init__(self, multipliers: FrameMultipliers):
+    def __init__(self, multipliers: FrameMultipliers, prompts: PromptsByFrame | None = None):
         self.multipliers = multipliers
+        self.prompts = prompts
 
     def __call__(self, executor: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
@@ -123,8 +126,10 @@ class PerFrameDenoised:
         options[TOKENS_PER_FRAME] = tokens_per_frame(*x.shape[-2:])
         measure_moving_frames(options, self.multipliers.values)
         token = _frames.set(frames)
+        by_prompt = nullcontext() if self.prompts is None else self.prompts.during(options, x)
         try:
-            denoised = executor(x, *args, **kwargs)
+            with by_prompt:
+                denoised = executor(x, *args, **kwargs)
         except RuntimeError as error:
             sentence = _against_scalar_forward(error, executor.class_obj.diffusion_model)
             if sentence is None:
@@ -203,6 +208,7 @@ class VectorizedTimesteps(Feature):
 
     noise_multipliers: Tensor  # [F], each in [0, 1]
     shift: float  # >= 1, of the schedules that core nodes make from the model
+    prompts: PromptsByFrame | None = None  # where latent frames follow several
 
     name = "Apply Vectorized Timesteps"
     key = "pusa_timesteps"
@@ -211,14 +217,15 @@ class VectorizedTimesteps(Feature):
     patches = (FlowModelSampling, PerFrameModelSampling, PerFrameTimestep, *PATCHES)
 
     def settings(self) -> Any:
-        return {"noise_multipliers": self.noise_multipliers, "shift": self.shift}
+        more = {} if self.prompts is None else {"prompts": vars(self.prompts)}
+        return {"noise_multipliers": self.noise_multipliers, "shift": self.shift, **more}
 
     def check(self, patcher: Any) -> None:
         require_base(patcher)
 
     def hooks(self, patcher: Any) -> Hooks:
         config, host = patcher.model.model_config, require_base(patcher)
-        if bool((self.noise_multipliers == 1).all()):
+        if bool((self.noise_multipliers == 1).all()) and self.prompts is None:
             return Hooks({"model_sampling": FlowModelSampling(config, host, self.shift)})
         multipliers = FrameMultipliers(self.noise_multipliers)
         return Hooks(
@@ -228,15 +235,17 @@ class VectorizedTimesteps(Feature):
                 **host.forward_patches(patcher),
             },
             {
-                symbols.WrappersMP.APPLY_MODEL: PerFrameDenoised(multipliers),
+                symbols.WrappersMP.APPLY_MODEL: PerFrameDenoised(multipliers, self.prompts),
                 symbols.WrappersMP.OUTER_SAMPLE: PerFrameRun(multipliers),
             },
         )
 
 
-def vectorize_timesteps(model: Any, noise_multipliers: Tensor, shift: float) -> Any:
+def vectorize_timesteps(
+    model: Any, noise_multipliers: Tensor, shift: float, prompts: PromptsByFrame | None = None
+) -> Any:
     """A clone of the MODEL that runs latent frame f on sigma * noise_multipliers[f], [F] in [0, 1]; shift: >= 1."""
-    return apply(model, VectorizedTimesteps(noise_multipliers, shift))
+    return apply(model, VectorizedTimesteps(noise_multipliers, shift, prompts))
 
 
 def multipliers_of(model: Any) -> Tensor | None:

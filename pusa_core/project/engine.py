@@ -300,6 +300,7 @@ class ProjectRun:
             "first_new": window.frames.first_new,
             "end": window.frames.end,
             "prompt": window.prompt,
+            "prompts": [[span.latent_frame, span.text] for span in window.spans],
             "negative": window.negative,
             "steps": window.steps,
             "cfg": window.cfg,

@@ -34,7 +34,7 @@ def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sou
             window.kept,
             plan.fps,
             plan.resize,
-            window.prompt,
+            [vars(span) for span in window.spans] or window.prompt,
             window.negative,
             window.seed_of(candidate),
             window.steps,

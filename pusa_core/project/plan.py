@@ -10,7 +10,7 @@ from ..bases import WAN, Base
 from ..colour import MONGE_KANTOROVICH
 from ..errors import PusaError
 from ..long_video import Window, given_multipliers
-from .text import AnchorUse, ClipUse, Key, Project, WindowText
+from .text import FRAME, AnchorUse, ClipUse, Key, Project, PromptAt, WindowText
 
 SEEDS = 2**64
 RETAKE, CANDIDATE = 1_000_000, 1_000
@@ -67,6 +67,14 @@ class PlacedClip:
 
 
 @dataclass(frozen=True)
+class PromptSpan:
+    """A prompt of a window from one of its latent frames on."""
+
+    latent_frame: int
+    text: str
+
+
+@dataclass(frozen=True)
 class PlannedWindow:
     """One window of a project with all its settings."""
 
@@ -84,6 +92,9 @@ class PlannedWindow:
     noise_multipliers: str
     keys: tuple[PlacedKey, ...]
     clips: tuple[PlacedClip, ...]
+    spans: tuple[
+        PromptSpan, ...
+    ] = ()  # where several prompts hold inside it, one after the other; empty for one
 
     @property
     def index(self) -> int:
@@ -163,6 +174,7 @@ def plan_project(
             else text.noise_multipliers,
             keys=keys[index],
             clips=clips[index],
+            spans=_prompt_spans(project, text, span, defaults.fps, base),
         )
         _check_window(planned, f"windows[{index}]", base, project.windows[index + 1 : index + 2])
         windows.append(planned)
@@ -315,7 +327,7 @@ def _prompts(project: Project, spans: Sequence[_Span], fps: float) -> list[str]:
         if window.prompt is not None:
             prompts.append(window.prompt)
         elif timed:
-            prompts.append(next((one for one in reversed(timed) if one.at <= middle), timed[0]).text)
+            prompts.append(_holds(timed, middle))
         elif prompts:
             prompts.append(prompts[-1])
         else:
@@ -323,6 +335,26 @@ def _prompts(project: Project, spans: Sequence[_Span], fps: float) -> list[str]:
                 f"windows[{index}] has no prompt, and there is none before it. Write windows[{index}].prompt, or add prompts."
             )
     return prompts
+
+
+def _prompt_spans(
+    project: Project, window: WindowText, span: _Span, fps: float, base: Base
+) -> tuple[PromptSpan, ...]:
+    """Each latent frame follows the prompt that holds in the middle of its video frames."""
+    if project.prompts_by != FRAME or window.prompt is not None or not project.prompts:
+        return ()
+    timed = sorted(project.prompts, key=lambda one: one.at)
+    spans: list[PromptSpan] = []
+    for frame in range(base.latent_frame_count(span.length)):
+        middle = span.start + (base.first_pixel_frame(frame) + base.video_length(frame + 1) - 1) / 2
+        text = _holds(timed, middle / fps)
+        if not spans or spans[-1].text != text:
+            spans.append(PromptSpan(frame, text))
+    return tuple(spans) if len(spans) > 1 else ()
+
+
+def _holds(timed: Sequence[PromptAt], second: float) -> str:
+    return next((one for one in reversed(timed) if one.at <= second), timed[0]).text
 
 
 def _check_window(window: PlannedWindow, place: str, base: Base, following: Sequence[WindowText]) -> None:

@@ -14,6 +14,7 @@ from ..lora.experts import AUTO, HIGH_NOISE, LOW_NOISE
 
 VERSION = 1
 BEFORE, FIRST, ANCHOR, OFF = COLOURS = ("before", "first", "anchor", "off")
+WINDOW, FRAME = PROMPT_STEPS = ("window", "frame")
 WINDOW_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 EXPERTS = (AUTO, HIGH_NOISE, LOW_NOISE)
 MOST_WINDOWS, MOST_CANDIDATES = 10_000, 64
@@ -107,6 +108,7 @@ class Project:
     keys: tuple[Key, ...] = ()
     clips: tuple[ClipUse, ...] = ()
     prompts: tuple[PromptAt, ...] = ()
+    prompts_by: str = WINDOW  # what follows a prompt as a whole: a window, or every latent frame of it
     anchor: AnchorUse | None = None
     sound: SoundUse | None = None
     only: str | None = None  # id of the one window that this run makes, from what lies in the folder
@@ -156,6 +158,7 @@ def read_project(text: str) -> Project:
         colour=_one_of(COLOURS),
         resize=_one_of(RESIZES),
         only=_window_id,
+        prompts_by=_one_of(PROMPT_STEPS),
     )
     _check_together(project)
     return project

@@ -293,6 +293,27 @@ def test_prompts_over_time_hold_in_the_middle_of_a_windows_new_frames(tmp_path):
     assert [window.prompt for window in made.plan.windows] == ["first", "second", "own"]
 
 
+def test_prompts_can_change_inside_a_window_at_their_second(tmp_path):
+    prompts = [{"at": 0, "text": "first"}, {"at": 0.5, "text": "second"}, {"at": 0.8, "text": "third"}]
+    listed = ({"prompt": None}, {"prompt": None}, {"prompt": "own"})
+    project = text(*listed, prompts=prompts, prompts_by="frame")
+    made = run(tmp_path / "film", project, FlatStudio())
+    spans = [[(one.latent_frame, one.text) for one in window.spans] for window in made.plan.windows]
+    # the second window begins at video frame 12, 0.75 s; its latent frame 1 lies around 0.91 s
+    assert spans == [[(0, "first"), (3, "second"), (4, "third")], [(0, "second"), (1, "third")], []]
+    record = json.loads((tmp_path / "film" / "project.json").read_text("utf-8"))
+    assert record["windows"][1]["prompts"] == [[0, "second"], [1, "third"]]
+    prompts[1] = {"at": 0.5, "text": "another"}
+    assert remade(tmp_path / "film", text(*listed, prompts=prompts, prompts_by="frame"))[:2] == ["w1", "w2"]
+    assert remade(tmp_path / "film", text(*listed, prompts=prompts)) == ["w1", "w2"]
+
+
+def test_one_prompt_over_a_window_is_the_same_by_window_and_by_frame(tmp_path):
+    prompts = [{"at": 0, "text": "first"}, {"at": 5, "text": "later"}]
+    run(tmp_path / "film", text({"prompt": None}, prompts=prompts), FlatStudio())
+    assert remade(tmp_path / "film", text({"prompt": None}, prompts=prompts, prompts_by="frame")) == []
+
+
 def test_every_window_has_the_colours_of_the_first_when_asked(tmp_path):
     drift = {}
     for colour in ("off", "before", "first"):

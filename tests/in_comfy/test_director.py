@@ -160,6 +160,23 @@ def test_loras_go_on_the_expert_that_is_asked_for(direct, pack, load_tiny_wan, t
         direct(text({"loras": [use | {"expert": "high_noise"}]}))
 
 
+def test_prompts_change_inside_a_window_where_they_are_asked_to(direct, film):
+    prompts = [{"at": 0, "text": "first"}, {"at": 0.5, "text": "second"}]
+    own = {"prompt": None}
+    direct(text(own, own, prompts=prompts))
+    plain = (film / "w1.0.mp4").read_bytes()
+    direct(text(own, own, prompts=prompts, prompts_by="frame"))
+    (first,) = direct.made[:1]
+    # frames of 16 a second: the middle of latent frame 2, video frames 5 to 8, is at 0.41 s, that of 3 at 0.66 s
+    assert first.prompts.prompt_of == (0, 0, 0, 1, 1)
+    assert (film / "w1.0.mp4").read_bytes() != plain
+    record = json.loads((film / "project.json").read_text("utf-8"))
+    assert [one["prompts"] for one in record["windows"]] == [[[0, "first"], [3, "second"]], []]
+    later = [prompts[0], {"at": 0.55, "text": "second"}]
+    direct(text(own, own, prompts=later, prompts_by="frame"))
+    assert direct.made == [], "no latent frame follows another prompt"
+
+
 def test_windows_run_small_first_where_the_model_does(direct, pack, load_tiny_wan):
     from comfyui_pusa.pusa_core.injections import INJECTIONS
 

@@ -228,6 +228,22 @@ describe("what was made", () => {
     assert.deepEqual(states(three(), { seed: 8 }), ["changed", "changed", "changed"]);
   });
 
+  test("prompts inside windows are compared where windows follow them frame by frame", () => {
+    const follows = (/** @type {string | undefined} */ by, /** @type {number} */ at) => ({
+      ...three(),
+      windows: three().windows.map(({ id }) => ({ id })),
+      prompts: [{ at: 0, text: "a" }, { at, text: "b" }],
+      ...(by ? { prompts_by: by } : {}),
+    });
+    const changed = (/** @type {Project} */ now, /** @type {Project} */ then) => {
+      const found = comparedWith(made, now, then, { ...record, project: then }, inputs);
+      return now.windows.map(({ id }) => found.get(id)?.state);
+    };
+    assert.deepEqual(changed(follows("frame", 4), follows(undefined, 4)), ["changed", "waiting", "waiting"]);
+    assert.deepEqual(changed(follows("frame", 3.5), follows("frame", 4)), ["changed", "waiting", "waiting"]);
+    assert.deepEqual(changed(follows("window", 3.5), follows(undefined, 4)), ["finished", "finished", "finished"]);
+  });
+
   test("a run's events come on top, and leave the map before as it was", () => {
     const event = { node: "1", project: "story", window: "w2", candidate: 1, state: "running" };
     const running = withEvent(made, event, "1");

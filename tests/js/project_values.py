@@ -47,6 +47,7 @@ VIDEO = {
     "noise_multipliers": ["0..0.2", "x"],
     "colour": ["before", "first", "anchor", "off", "red", 3],
     "resize": ["crop", "stretch", "x"],
+    "prompts_by": ["window", "frame", "x"],
     "anchor": [{"picture": "a"}, {"picture": "a", "multiplier": 0.2}, {}, "a", {"picture": ""}],
     "sound": [{"file": "a"}, {"file": "a", "from": 2}, {"from": -1}, []],
     "only": ["w1", "w2", "w9", "w 1", 3],
