@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...pusa_core.errors import PusaError
 from .features import Aspect, features_of
+from .forward import tokens_per_frame
 from .models import require_wan_forward
 from .windows import frames_of_call
 
@@ -31,9 +32,17 @@ class PromptsByFrame:
     lengths: tuple[int, ...]  # tokens of each prompt
 
     @contextmanager
-    def during(self, options: dict[str, Any], x: Tensor) -> Iterator[None]:
-        """In the transformer_options of one model call, and out again; x: [B, C, F, H, W], what it is given."""
+    def during(self, options: dict[str, Any], x: Tensor, context: Tensor) -> Iterator[None]:
+        """In the transformer_options of one model call, and out again.
+
+        x: [B, C, F, H, W], what it is given; context: [B, L, D], its texts.
+        """
         frames = frames_of_call(options) or range(x.shape[2])
+        if context.shape[1] == len(frames) * tokens_per_frame(*x.shape[-2:]):
+            raise PusaError(
+                f"The prompts of this window have as many tokens as its video, {context.shape[1]}, so that one cannot be told from the other. Make "
+                "the window longer, shorter or of another size, or set prompts_by to window."
+            )
         prompts = [self.prompt_of[frame] for frame in frames]
         kinds = options.get("cond_or_uncond") or [POSITIVE]
         before = options.get(OVERRIDE)

@@ -90,6 +90,12 @@ def test_the_model_is_left_as_it_was(load_tiny_wan):
     assert torch.equal(sample_video(plain)["samples"], before)
 
 
+def test_as_many_tokens_of_text_as_of_video_are_refused(load_tiny_wan):
+    with pytest.raises(PusaError, match="as many tokens as its video, 20"):
+        four = [text(seed, 5) for seed in (1, 9, 3, 4)]
+        followed(request(load_tiny_wan(), FREE, cfg=1.0), *four, starts=(0, 1, 2, 3))
+
+
 def test_what_takes_frames_out_or_turns_them_is_refused(pack, load_tiny_wan):
     check_prompts_by_frame(load_tiny_wan())
     for node in ("PusaFrozenFrameCache", "PusaLoopModel"):
