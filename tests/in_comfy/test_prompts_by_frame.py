@@ -91,8 +91,8 @@ def test_the_model_is_left_as_it_was(load_tiny_wan):
 
 
 def test_as_many_tokens_of_text_as_of_video_are_refused(load_tiny_wan):
+    four = [text(seed, 5) for seed in (1, 9, 3, 4)]
     with pytest.raises(PusaError, match="as many tokens as its video, 20"):
-        four = [text(seed, 5) for seed in (1, 9, 3, 4)]
         followed(request(load_tiny_wan(), FREE, cfg=1.0), *four, starts=(0, 1, 2, 3))
 
 
