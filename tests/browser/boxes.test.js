@@ -130,7 +130,7 @@ async function placed(page, name) {
   await page.mouse.dblclick(700, 500);
   await page.locator("[role=combobox]:focus").waitFor();
   await page.keyboard.type(name);
-  await page.locator("[role=listbox] [role=option]").first().filter({ hasText: new RegExp(`^\\s*${name}.*blueprint`, "is") }).waitFor();
+  await page.locator("[role=option]:not(.p-autocomplete-input-chip)").first().filter({ hasText: new RegExp(`^\\s*${name}.*blueprint`, "is") }).waitFor();
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => window.app.graph.nodes.some((/** @type {any} */ { subgraph }) => subgraph));
   await page.mouse.move(640, 500); // newer frontends put it down by a click
