@@ -9,13 +9,13 @@ import torch
 from comfyui_pusa.nodes.host.prompts_by_frame import AttendByFrame, check_prompts_by_frame, joined_prompts
 from comfyui_pusa.nodes.host.sampling import SamplingRequest, sample_video
 from comfyui_pusa.pusa_core.errors import PusaError
-from support import tiny_wan
+from support import composition, tiny_wan
 
 FRAMES, CHANGE = 5, 2
 FREE, GIVEN = [1.0] * FRAMES, [0.0, 0.3, 1.0, 1.0, 1.0]
 
 
-def text(seed: int, length: int = 6) -> list:
+def text(seed: int, length: int = 5) -> list:
     return [[tiny_wan.context(seed)[:, :length], {}]]
 
 
@@ -83,6 +83,35 @@ def test_it_is_what_split_cross_attention_gives(pack, load_tiny_wan, lengths, ex
     assert not torch.equal(by_hand, sample_video(plain)["samples"])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        composition.compiled,
+        composition.compiled_by_block,
+        composition.easy_cache,
+        composition.lazy_cache,
+        composition.block_patch,
+        composition.attention_override,
+        lambda model: composition.context_windows(model, length=9, overlap=4),
+    ],
+    ids=["compile", "compile of blocks", "EasyCache", "LazyCache", "block patch", "attention override", "context windows"],
+)  # fmt: skip
+def test_beside_what_else_changes_the_model_each_frame_reads_its_prompt(load_tiny_wan, change):
+    torch._dynamo.reset()
+    plain = request(change(load_tiny_wan()), GIVEN, cfg=3.0)
+    once = sample_video(plain)["samples"]
+    torch.testing.assert_close(followed(plain, text(1), text(1)), once, atol=1e-4, rtol=1e-4)
+    other = followed(plain, text(1), text(9))
+    assert not torch.allclose(other, once, atol=1e-3), "the second prompt is read"
+    again = followed(replace(plain, model=change(load_tiny_wan())), text(1), text(9))
+    assert torch.equal(other, again)
+
+
+def test_a_second_text_of_another_pack_is_told(load_tiny_wan):
+    with pytest.raises(PusaError, match="Take the node out that adds tokens"):
+        followed(request(composition.attention_patch(load_tiny_wan()), FREE, cfg=1.0), text(1), text(9))
+
+
 def test_the_model_is_left_as_it_was(load_tiny_wan):
     plain = request(load_tiny_wan(), FREE, cfg=1.0)
     before = sample_video(plain)["samples"]
@@ -91,7 +120,7 @@ def test_the_model_is_left_as_it_was(load_tiny_wan):
 
 
 def test_as_many_tokens_of_text_as_of_video_are_refused(load_tiny_wan):
-    four = [text(seed, 5) for seed in (1, 9, 3, 4)]
+    four = [text(seed) for seed in (1, 9, 3, 4)]
     with pytest.raises(PusaError, match="as many tokens as its video, 20"):
         followed(request(load_tiny_wan(), FREE, cfg=1.0), *four, starts=(0, 1, 2, 3))
 
