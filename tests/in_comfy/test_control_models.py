@@ -108,6 +108,8 @@ def test_given_frames_stay_to_the_last_bit_and_control_changes_the_others(model,
 
 def test_a_frames_timestep_reaches_its_own_tokens(model, kind):
     """One forward with frame 0 at timestep 0: with the head's modulation alone, only that frame may change."""
+    from comfy.model_management import load_models_gpu
+
     dit = model.model.diffusion_model
     x = draw(2, dit.patch_embedding.weight.shape[1], FRAMES, SIDE, SIDE)
     context = tiny_wan.context(1).expand(2, -1, -1)
@@ -117,10 +119,10 @@ def test_a_frames_timestep_reaches_its_own_tokens(model, kind):
     by_frame = torch.tensor([[0.0, 700.0, 700.0, 700.0], [700.0] * 4])
     patched = vectorize_timesteps(model, torch.tensor([0.0, 1.0, 1.0, 1.0]), 5.0)
     timesteps = bases.host_of(WAN).timesteps if kind != "VACE" else require_base(model).timesteps
-    patched.patch_model()
+    load_models_gpu([patched])
     mixed = dit(x, timesteps(by_frame, x, {}), context, **more)
     equal = dit(x, timesteps(torch.full((2, 4), 700.0), x, {}), context, **more)
-    patched.unpatch_model()
+    patched.detach()
     torch.testing.assert_close(mixed[1], equal[1], atol=1e-5, rtol=0)
     assert not torch.allclose(mixed[0, :, 0], equal[0, :, 0], atol=1e-3)
 

@@ -10,6 +10,7 @@ from pusa_core.bases import WAN
 from pusa_core.sweep import Tile
 from support import tiny_wan
 from support.comfy_runs import prompt
+from support.loaded_weights import loaded_weights
 
 SIDE, LENGTH = 32, 9
 
@@ -153,12 +154,7 @@ def test_an_alpha_is_the_loaders_own(pack, load_tiny_wan, lora_file):
         (changed, other),
         (loaded, pack["PusaLoraLoader"].execute(model, lora_file, 1.4)[0]),
     ):
-        weights = []
-        for patcher in (one, expected):
-            patcher.patch_model()
-            weights.append(patcher.model.diffusion_model.blocks[0].self_attn.q.weight.detach().clone())
-            patcher.unpatch_model()
-        assert torch.equal(*weights), key
+        assert torch.equal(*(loaded_weights(patcher)[key] for patcher in (one, expected)))
     assert changed.patches_uuid != loaded.patches_uuid
     assert with_pusa_alpha(loaded, 0.5).patches_uuid == changed.patches_uuid
 
