@@ -137,6 +137,10 @@ def import_ray() -> Any:
         ) from error
 
 
+LATE = "timed out during startup"
+"""Ray's words when its own processes did not answer within the half minute that it gives them."""
+
+
 def start_ray(ray: Any, plan: Plan) -> None:
     """Joins a cluster, or starts Ray on this machine for as long as the run takes."""
     options: dict[str, Any] = {"address": plan.address} if plan.address else {}
@@ -144,14 +148,20 @@ def start_ray(ray: Any, plan: Plan) -> None:
         cores = os.cpu_count() or 1
         # else Ray would leave some workers unplaced
         options["num_cpus"] = max(cores, (plan.workers or 0) * (plan.threads or 1))
+    options |= {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"py_modules": [str(PACKAGE)]},
+    }
     try:
-        ray.init(
-            **options,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"py_modules": [str(PACKAGE)]},
-        )
-    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+        try:
+            ray.init(**options)
+        except Exception as error:
+            if LATE not in str(error):
+                raise
+            ray.shutdown()  # a busy machine: what was late is in memory by now
+            ray.init(**options)
+    except Exception as error:  # Ray raises some of them bare
         if is_full(str(error)):
             raise PusaError(
                 f"Ray could not start: the disk of its folder for temporary files is full ({FULL}). Free some space there, or "

@@ -55,7 +55,7 @@ def test_the_loss_of_per_frame_timesteps_falls(tmp_path, scenes):
         "data": {"folders": ["clips"], "caption_dropout": 0.0},
         "lora": {"rank": 8},
         "optimizer": {"learning_rate": 2e-3, "schedule": "cosine", "warm_up": 10},
-        "train": {"output": "run", "steps": STEPS, "batch": 8, "micro_batch": 8, "checkpointing": False, "precision": "fp32"},
+        "train": {"output": "run", "steps": STEPS, "batch": 4, "micro_batch": 4, "checkpointing": False, "precision": "fp32"},
     }  # fmt: skip
     outcome = run_training(LORA, config_of(table, tmp_path))
     assert outcome.finished

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image, ImageDraw
 
 from devtools.comfy_server import ComfyServer
@@ -76,7 +77,16 @@ class Command:
 
 
 @pytest.fixture
-def fleet() -> Iterator[Callable[..., Command]]:
+def one_ray(tmp_path_factory) -> Iterator[None]:
+    """Waits until no other test process runs Ray: it starts several processes at once and gives them half a minute."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder
+    with FileLock(shared / "ray.lock"):
+        yield
+
+
+@pytest.fixture
+def fleet(one_ray) -> Iterator[Callable[..., Command]]:
     """fleet(output, *arguments) -> a running command; none outlives its test."""
     started: list[Command] = []
 
