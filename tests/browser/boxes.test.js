@@ -145,13 +145,15 @@ async function placed(page, name) {
   await load(page, EMPTY); // the page opens what was last on it, perhaps as a form
   await openSearch(page);
   await page.keyboard.type(name);
-  const first = page.locator("[role=option]:not(.p-autocomplete-input-chip)").first().filter({ hasText: new RegExp(`^\\s*${name}.*blueprint`, "is") });
-  await first.waitFor();
-  if (comfy.server.frontend) await page.keyboard.press("Enter");
-  else await first.click(); // the oldest takes Enter only once it has marked the option
+  // what Enter takes: on the oldest frontend the option that is marked, which comes a little later
+  const first = page.locator("[role=option].p-focus, [role=option][data-testid=result-item]").first();
+  await first.filter({ hasText: new RegExp(`^\\s*${name}.*blueprint`, "is") }).waitFor();
+  await page.keyboard.press("Enter");
   await page.waitForFunction(() => window.app.graph.nodes.some((/** @type {any} */ { subgraph }) => subgraph));
-  await page.mouse.move(640, 500); // newer frontends put it down by a click
-  await page.mouse.click(640, 500);
+  if (comfy.server.frontend) {
+    await page.mouse.move(640, 500); // newer frontends put it down by a click
+    await page.mouse.click(640, 500);
+  }
   return page.evaluate(() => {
     const box = window.app.graph.nodes.find((/** @type {any} */ { subgraph }) => subgraph);
     const names = (/** @type {any[]} */ all) => all.map((each) => each.name);
