@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -93,7 +94,7 @@ class AttendByFrame:
     ) -> Tensor:
         texts = [
             tuple(one[:, end - length : end] for one in (k, v))
-            for end, length in zip(torch.tensor(self.lengths).cumsum(0).tolist(), self.lengths, strict=True)
+            for end, length in zip(accumulate(self.lengths), self.lengths, strict=True)
         ]
         found = q.new_empty(*q.shape[:2], v.shape[2])
         frames = q.unflatten(1, (len(self.prompts), of_one_frame))

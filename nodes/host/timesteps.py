@@ -126,8 +126,10 @@ class PerFrameDenoised:
         options[TOKENS_PER_FRAME] = tokens_per_frame(*x.shape[-2:])
         measure_moving_frames(options, self.multipliers.values)
         token = _frames.set(frames)
-        context = kwargs["c_crossattn"] if "c_crossattn" in kwargs else args[2]
-        by_prompt = nullcontext() if self.prompts is None else self.prompts.during(options, x, context)
+        by_prompt = nullcontext()
+        if self.prompts is not None:
+            context = kwargs["c_crossattn"] if "c_crossattn" in kwargs else args[2]
+            by_prompt = self.prompts.during(options, x, context)
         try:
             with by_prompt:
                 denoised = executor(x, *args, **kwargs)

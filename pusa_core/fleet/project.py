@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..digest import digest
 from ..errors import PusaError
 from ..folders import folder_inside
 from ..node_names import DIRECTOR
@@ -114,8 +115,8 @@ class ProjectJobs:
         around += [] if draft is None else [draft]
         own = self._part(one)
         graph, files = self._graph(one)
-        place = _digest([_state_digest(part) for part in around])
-        folder = f"{UPLOADS}/{_digest([place, *([] if own is None else [_state_digest(own)])])}"
+        place = digest([_state_digest(part) for part in around])
+        folder = f"{UPLOADS}/{digest([place, *([] if own is None else [_state_digest(own)])])}"
         for part in [*around, *([] if own is None else [own])]:
             files |= {f"output/{folder}/{file.name}": file for file in part.files}
         named_after = with_inputs(graph, {(self.director.node_id, "name"): place})
@@ -224,7 +225,3 @@ def _listed(names: list[str]) -> str:
 def _state_digest(part: Part) -> str:
     """A name of a part; its state knows the digest of the video."""
     return f"{part.stem} {hashlib.sha256(part.files[-1].read_bytes()).hexdigest()}"
-
-
-def _digest(names: list[str]) -> str:
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]

@@ -29,7 +29,6 @@ def spans(project: Project) -> list[tuple[int, int]]:
     """First frame of the video and the one after the last, of every window."""
     found: list[tuple[int, int]] = []
     for window in project.windows:
-        overlap = project.overlap if window.overlap is None else window.overlap
-        start = found[-1][1] - overlap if found else 0
-        found.append((start, start + (project.window if window.length is None else window.length)))
+        start = found[-1][1] - project.overlap_of(window) if found else 0
+        found.append((start, start + project.length_of(window)))
     return found

@@ -228,8 +228,7 @@ def _straight_window(window: Window, straight: Straight) -> Window:
 def _spans(project: Project, base: Base) -> list[_Span]:
     spans: list[_Span] = []
     for index, window in enumerate(project.windows):
-        length = project.window if window.length is None else window.length
-        overlap = project.overlap if window.overlap is None else window.overlap
+        length, overlap = project.length_of(window), project.overlap_of(window)
         names = {
             f"windows[{index}].length" if window.length is not None else "window": length,
             f"windows[{index}].overlap" if window.overlap is not None else "overlap": overlap if index else 1,

@@ -113,6 +113,14 @@ class Project:
     sound: SoundUse | None = None
     only: str | None = None  # id of the one window that this run makes, from what lies in the folder
 
+    def length_of(self, window: WindowText) -> int:
+        """Frames of a window: its own number, else the project's."""
+        return self.window if window.length is None else window.length
+
+    def overlap_of(self, window: WindowText) -> int:
+        """Frames that a window shares with the one before: its own number, else the project's."""
+        return self.overlap if window.overlap is None else window.overlap
+
 
 def read_project(text: str) -> Project:
     """The project in a text; a PusaError names what is wrong and where."""

@@ -1,4 +1,3 @@
-import errno
 import itertools
 import os
 import shutil
@@ -34,7 +33,7 @@ from pusa_core.project.straight import (
     straight_folder,
     straight_plan,
 )
-from support.flat_studio import SIZE, FlatStudio
+from support.flat_studio import SIZE, FlatStudio, fill_the_disk
 
 FPS = 16.0
 
@@ -397,16 +396,8 @@ def test_a_missing_or_damaged_part_is_made_again_and_nothing_else(tmp_path, lost
 
 
 def test_a_full_disk_is_said_and_what_is_finished_stays(tmp_path, monkeypatch):
-    original, written = on_disk.write_video, []
-
-    def full(path, *given, **named):
-        written.append(path)
-        original(path, *given, **named)
-        if len(written) == 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patched:
-        patched.setattr(on_disk, "write_video", full)
+        fill_the_disk(patched)
         with pytest.raises(PusaError, match="The disk is full"):
             render(plan_windows(29, 17, 5), FlatWorld(), Guidance("0"), tmp_path)
     world = FlatWorld()

@@ -1,4 +1,3 @@
-import errno
 import gc
 import json
 import os
@@ -17,7 +16,7 @@ from pusa_core.project import folder as on_disk
 from pusa_core.project.engine import Draft
 from pusa_core.project.folder import ProjectFolder
 from pusa_core.project.seams import lead_into, seam_jump
-from support.flat_studio import FlatStudio, run
+from support.flat_studio import FlatStudio, fill_the_disk, run
 
 
 def text(*windows: dict, **project) -> str:
@@ -352,15 +351,7 @@ def test_a_project_can_be_moved_and_goes_on_there(tmp_path):
 
 def test_a_full_disk_is_said_and_what_is_finished_stays(tmp_path, monkeypatch):
     folder = tmp_path / "film"
-    original, written = on_disk.write_video, []
-
-    def full(path, *given, **named):
-        written.append(path)
-        original(path, *given, **named)
-        if len(written) == 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(on_disk, "write_video", full)
+    fill_the_disk(monkeypatch)
     with pytest.raises(PusaError, match="The disk is full: film cannot be written"):
         run(folder, text({}, {}), FlatStudio())
     assert not list(folder.glob("*.unfinished"))

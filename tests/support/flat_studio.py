@@ -1,17 +1,32 @@
 """A model, VAE and input folder small enough to follow by hand, as a project's engine wants them."""
 
+import errno
 import hashlib
 from pathlib import Path
 
 import torch
 
 from pusa_core.bases import WAN
+from pusa_core.project import folder as on_disk
 from pusa_core.project.engine import ProjectRun
 from pusa_core.project.folder import ProjectFolder
 from pusa_core.project.plan import Defaults, plan_project
 from pusa_core.project.text import read_project
 
 SIZE = 16
+
+
+def fill_the_disk(monkeypatch) -> None:
+    """The disk is full while the second part is written."""
+    original, written = on_disk.write_video, []
+
+    def full(path, *given, **named):
+        written.append(path)
+        original(path, *given, **named)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(on_disk, "write_video", full)
 
 
 class FlatStudio:
