@@ -194,10 +194,9 @@ def stage(number: str, title: str) -> Iterator[None]:
 
 
 def install(python: Path, packages: Sequence[str], what: str) -> None:
-    """Installs packages into the virtual environment."""
-    run_quietly(
-        [str(python), "-m", "pip", "install", "--no-input", *packages], f"download and install {what}"
-    )
+    """Installs packages into the virtual environment; Python compiles a module when it is first imported, not all 16,000 now."""
+    command = [str(python), "-m", "pip", "install", "--no-input", "--no-compile", *packages]
+    run_quietly(command, f"download and install {what}")
 
 
 def unpack_comfyui(python: Path, target: Path) -> None:
