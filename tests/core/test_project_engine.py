@@ -1,3 +1,4 @@
+import errno
 import gc
 import json
 import os
@@ -375,6 +376,59 @@ def test_the_anchor_is_seen_by_later_windows_and_never_shown(tmp_path):
     studio = FlatStudio()
     project = text(
         {}, {}, anchor={"picture": "9.png", "multiplier": 0.3}, keys=[{"at": 0, "picture": "2.png"}]
+@pytest.mark.parametrize("open_file", ["w2.0.mp4", "w2.0.png", "w2.0.safetensors"])
+def test_a_window_whose_file_another_program_holds_open_is_finished_by_the_next_run(
+    tmp_path, monkeypatch, open_file
+):
+    folder, changed = tmp_path / "film", text({}, {"prompt": "other"})
+    run(tmp_path / "straight" / "film", changed, FlatStudio())
+    run(folder, text({}, {}), FlatStudio())
+    original = on_disk.os.replace
+
+    def replace(source, target):
+        if Path(target).name == open_file:
+            raise PermissionError(13, "The process cannot access the file", str(target))
+        original(source, target)
+
+    monkeypatch.setattr(on_disk.os, "replace", replace)
+    for _ in range(2):  # still open in the second
+        with pytest.raises(PusaError, match="Close what has its files open"):
+            run(folder, changed, FlatStudio())
+    monkeypatch.undo()
+    assert remade(folder, changed) == []
+    assert files(folder) == files(tmp_path / "straight" / "film")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of another kind")
+def test_a_disk_that_locks_no_files_is_worked_on_with_a_warning(tmp_path, monkeypatch, caplog):
+    import fcntl
+
+    def refuse(*given):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    run(tmp_path / "film", text({}), FlatStudio())
+    assert "its disk locks no files" in caplog.text
+
+
+@pytest.mark.parametrize("maker", ["model", "VAE"])
+def test_a_window_that_came_out_black_is_not_kept(tmp_path, maker):
+    class Black(FlatStudio):
+        def sample(self, samples, multipliers, window, *more):
+            made = super().sample(samples, multipliers, window, *more)
+            return made * float("nan") if (maker, window.id) == ("model", "w2") else made
+
+        def decode(self, latent):
+            made = super().decode(latent.nan_to_num())
+            return made * float("nan") if (maker, self.made[-1][0]) == ("VAE", "w2") else made
+
+    with pytest.raises(
+        PusaError, match=rf"Window 2 \(w2\) came out of the {maker} with NaN or infinite values"
+    ):
+        run(tmp_path / "film", text({}, {}), Black())
+    assert remade(tmp_path / "film", text({}, {})) == ["w2"]
+
+
     )
     made = run(tmp_path / "film", project, studio)
     assert studio.seen["w2"][0] == pytest.approx([0.3, 0.2, 1, 1, 1])
