@@ -49,8 +49,8 @@ class Studio(Protocol):
     def picture(self, name: str) -> Tensor:
         """A picture of the input folder, [1, H, W, 3], 0 to 1."""
 
-    def clip(self, use: ClipUse) -> Tensor:
-        """The frames of a clip at the video's rate, [use.frames, H, W, 3], 0 to 1."""
+    def clip(self, use: ClipUse, frames: range) -> Tensor:
+        """Some of the frames that are used of a clip, counted from 0, at the video's rate: [len(frames), H, W, 3], 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,9 @@ def _conditions(
     for placed in window.clips:
         frames = placed.latent_frames(fresh, length, base)
         if frames:
-            latents = latents_at(encode, studio.clip(placed.clip), placed.first, frames, base)
+            needed = placed.frames_for(frames, base)
+            pictures = studio.clip(placed.clip, needed)
+            latents = latents_at(encode, pictures, placed.first + needed.start, frames, base)
             give(frames, latents, [placed.clip.multiplier] * len(frames))
     for key in window.keys:
         latent = encode_keyframe(encode, studio.picture(key.picture), key.latent_frame, IN_SEQUENCE, base)

@@ -286,6 +286,23 @@ def test_keys_and_clips_reach_the_windows_that_make_their_frames(tmp_path):
     assert studio.seen["w3"][1][0, :, 2, 0, 0].tolist() == pytest.approx([0.7] * 3)
 
 
+def test_of_a_clip_as_long_as_the_video_each_window_reads_its_own_frames(tmp_path):
+    class Ramp(FlatStudio):
+        read: tuple[int, ...] = ()
+
+        def clip(self, use, frames):
+            self.read = (*self.read, len(frames))
+            return super().clip(use, frames) * 0 + torch.tensor(frames)[:, None, None, None] / 100
+
+    studio = Ramp()
+    run(tmp_path / "film", text(*SIX, clips=[{"at": 0, "file": "clip.mp4", "frames": 77}]), studio)
+    assert studio.read == (17, 13, 13, 13, 13, 13), "12 and the one before them"
+    multipliers, samples = studio.seen["w6"]
+    assert multipliers == pytest.approx([0, 0.2, 0.2, 0.2, 0.2])
+    groups = [sum(range(first, first + 4)) / 400 for first in (65, 69, 73)]
+    assert samples[0, 0, 2:, 0, 0].tolist() == pytest.approx(groups)
+
+
 def test_prompts_over_time_hold_in_the_middle_of_a_windows_new_frames(tmp_path):
     prompts = [{"at": 0, "text": "first"}, {"at": 1.2, "text": "second"}]
     project = text({"prompt": None}, {"prompt": None}, {"prompt": "own"}, prompts=prompts)
@@ -359,23 +376,6 @@ def test_a_full_disk_is_said_and_what_is_finished_stays(tmp_path, monkeypatch):
     assert remade(folder, text({}, {})) == ["w2"]
 
 
-def test_a_second_run_at_the_same_time_is_refused(tmp_path):
-    refused = pytest.raises(PusaError, match="Another run is working on the project film")
-    with ProjectFolder(tmp_path / "film").taken(), refused:
-        run(tmp_path / "film", text({}), FlatStudio())
-    run(tmp_path / "film", text({}), FlatStudio())
-
-
-def test_a_locked_window_of_another_length_is_refused(tmp_path):
-    run(tmp_path / "film", text({}, {}), FlatStudio())
-    with pytest.raises(PusaError, match=r"windows\[1\] \(w2\) is locked with 16 x 16 pixels, 17 frames"):
-        run(tmp_path / "film", text({}, {"lock": True, "length": 21}), FlatStudio())
-
-
-def test_the_anchor_is_seen_by_later_windows_and_never_shown(tmp_path):
-    studio = FlatStudio()
-    project = text(
-        {}, {}, anchor={"picture": "9.png", "multiplier": 0.3}, keys=[{"at": 0, "picture": "2.png"}]
 @pytest.mark.parametrize("open_file", ["w2.0.mp4", "w2.0.png", "w2.0.safetensors"])
 def test_a_window_whose_file_another_program_holds_open_is_finished_by_the_next_run(
     tmp_path, monkeypatch, open_file
@@ -429,6 +429,23 @@ def test_a_window_that_came_out_black_is_not_kept(tmp_path, maker):
     assert remade(tmp_path / "film", text({}, {})) == ["w2"]
 
 
+def test_a_second_run_at_the_same_time_is_refused(tmp_path):
+    refused = pytest.raises(PusaError, match="Another run is working on the project film")
+    with ProjectFolder(tmp_path / "film").taken(), refused:
+        run(tmp_path / "film", text({}), FlatStudio())
+    run(tmp_path / "film", text({}), FlatStudio())
+
+
+def test_a_locked_window_of_another_length_is_refused(tmp_path):
+    run(tmp_path / "film", text({}, {}), FlatStudio())
+    with pytest.raises(PusaError, match=r"windows\[1\] \(w2\) is locked with 16 x 16 pixels, 17 frames"):
+        run(tmp_path / "film", text({}, {"lock": True, "length": 21}), FlatStudio())
+
+
+def test_the_anchor_is_seen_by_later_windows_and_never_shown(tmp_path):
+    studio = FlatStudio()
+    project = text(
+        {}, {}, anchor={"picture": "9.png", "multiplier": 0.3}, keys=[{"at": 0, "picture": "2.png"}]
     )
     made = run(tmp_path / "film", project, studio)
     assert studio.seen["w2"][0] == pytest.approx([0.3, 0.2, 1, 1, 1])
