@@ -176,6 +176,12 @@ class ProjectFolder:
         """A finished part; None where it is missing, not whole, or its video is not the one that was written with it."""
         stem = self.stem(window, candidate)
         state, video, picture = _files(self.folder, stem)
+        with _told(self.folder):
+            for path in (state, video):
+                if (
+                    path.is_file()
+                ):  # one that another program keeps to itself for a moment is not one that is missing
+                    path.open("rb").close()
         facts = _facts(state)
         if facts is None or not video.is_file() or _sha256(video) != facts.sha256:
             return None
@@ -370,6 +376,6 @@ def _told(folder: Path) -> Iterator[None]:
                 f"The disk is full: {folder.name} cannot be written. Free some space and queue again; finished windows are kept."
             ) from error
         raise PusaError(
-            f"The project's folder {folder.name} cannot be written ({error}). Close what has its files open, check that it may be changed, "
+            f"The project's folder {folder.name} cannot be read or written ({error}). Close what has its files open, check that it may be changed, "
             "or use another name."
         ) from error

@@ -399,6 +399,27 @@ def test_a_window_whose_file_another_program_holds_open_is_finished_by_the_next_
     assert files(folder) == files(tmp_path / "straight" / "film")
 
 
+@pytest.mark.parametrize("kept_file", ["w2.0.safetensors", "w2.0.mp4"])
+def test_a_file_that_another_program_keeps_to_itself_is_not_taken_for_a_missing_one(
+    tmp_path, monkeypatch, kept_file
+):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}), FlatStudio())
+    original, studio = Path.open, FlatStudio()
+
+    def open_file(path, *given, **named):
+        if path.name == kept_file:
+            raise PermissionError(13, "The process cannot access the file", str(path))
+        return original(path, *given, **named)
+
+    monkeypatch.setattr(Path, "open", open_file)
+    with pytest.raises(PusaError, match="Close what has its files open"):
+        run(folder, text({}, {}), studio)
+    assert studio.made == []
+    monkeypatch.undo()
+    assert remade(folder, text({}, {})) == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="locks of another kind")
 def test_a_disk_that_locks_no_files_is_worked_on_with_a_warning(tmp_path, monkeypatch, caplog):
     import fcntl
