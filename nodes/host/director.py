@@ -312,18 +312,23 @@ class ComfyStudio(WindowStudio, ComfySources):
     def picture(self, name: str) -> Tensor:
         return fit_images(load_picture(input_file(name)), *self.size, self.plan.resize)
 
-    def clip(self, use: ClipUse) -> Tensor:
+    def clip(self, use: ClipUse, frames: range) -> Tensor:
         path = input_file(use.file)
         first = round(use.start * self.plan.fps)
         name = f"the clip {path.name!r}"
-        frames = clip_of_file(path, name).frames(check_rate(self.plan.fps))
-        found = list(islice(frames, first, first + use.frames))
-        if len(found) < use.frames:
+        used = clip_of_file(path, name).frames(check_rate(self.plan.fps))
+        fitted, found = [], 0
+        for found, frame in enumerate(islice(used, first, first + use.frames), 1):
+            if (
+                found - 1 in frames
+            ):  # one at a time: a long clip of large pictures takes more memory than there is
+                fitted.append(fit_images(stack_frames([frame], name), *self.size, self.plan.resize))
+        if found < use.frames:
             raise PusaError(
-                f"{use.frames} frames of {name} are needed from second {use.start:g} on, but it has {len(found)} there at "
+                f"{use.frames} frames of {name} are needed from second {use.start:g} on, but it has {found} there at "
                 f"{self.plan.fps:g} frames per second. Use fewer, or begin earlier."
             )
-        return fit_images(stack_frames(found, name), *self.size, self.plan.resize)
+        return torch.cat(fitted)
 
     def tell(self, window: PlannedWindow, candidate: int, state: str, part: Part | None) -> None:
         if part is not None:

@@ -24,7 +24,11 @@ def output_file(prefix: str, width: int, height: int, suffix: str) -> tuple[Path
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
         prefix, folder_paths.get_output_directory(), width, height
     )
-    return Path(folder) / f"{name}_{counter:05}_{suffix}", name, subfolder
+    path = Path(folder) / f"{name}_{counter:05}_{suffix}"
+    while path.exists():  # ComfyUI counts from 1 again where the prefix ends in a slash
+        counter += 1
+        path = path.with_name(f"{name}_{counter:05}_{suffix}")
+    return path, name, subfolder
 
 
 def lora_names() -> list[str]:

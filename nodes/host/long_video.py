@@ -182,8 +182,8 @@ def make_long_video(request: LongVideoRequest, metadata: Mapping[str, Any]) -> L
             folder.forget()
         run = ProjectRun(plan, folder, studio, opening=guidance.start)
         run.make(request.told())
-        # the number that is free now: the run may have taken hours
-        path = output_file(request.filename_prefix, request.width, request.height, ".mp4")[0]
+        # number and folder that are right now: the run may have taken hours
+        path, _, subfolder = output_file(request.filename_prefix, request.width, request.height, ".mp4")
         run.join(None, metadata, path)
         run.write_record(request.told())
     forget_other_finished(folder)

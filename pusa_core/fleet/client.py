@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +20,7 @@ from .refusals import failure, is_full, refusal
 
 FIRST_LOOK, LAST_LOOK = 0.05, 1.0  # seconds between looks at a run
 LOOK_SHARE = 0.05  # of the time that the run has taken so far, between these two
-ANSWER_SECONDS = 120  # one answer, while the server's interpreter is busy sampling
+ANSWER_SECONDS = 120  # until an answer begins or goes on, while the server's interpreter is busy sampling
 LOST_SECONDS = 5  # how long a run may be unknown to its server: it is between queue and history for a moment
 
 
@@ -63,7 +64,10 @@ class Client:
                 continue
             kind, *folders, name = place.split("/")
             form = aiohttp.FormData()
-            form.add_field("image", content, filename=name, content_type="application/octet-stream")
+            # in pieces: the time for the answer counts from the last of them on
+            form.add_field(
+                "image", io.BytesIO(content), filename=name, content_type="application/octet-stream"
+            )
             form.add_field("subfolder", "/".join(folders))
             form.add_field("type", kind)
             form.add_field("overwrite", "true")
@@ -155,7 +159,9 @@ class Client:
     @asynccontextmanager
     async def _request(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         if self.session is None:
-            self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
+            # no limit for the whole: a large file takes its time over a slow network
+            limits = aiohttp.ClientTimeout(total=None, sock_connect=ANSWER_SECONDS, sock_read=ANSWER_SECONDS)
+            self.session = aiohttp.ClientSession(timeout=limits)
         try:
             async with self.session.request(method, self.url + path, **options) as answer:
                 yield answer

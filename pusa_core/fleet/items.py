@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -33,7 +34,12 @@ def folder_items(folder: Path) -> list[Item]:
     if not folder.is_dir():
         raise PusaError(f"There is no folder {folder}. Give --folder one with pictures and a .txt for each.")
     pictures = sorted(
-        (path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()),
+        # what begins with a dot is hidden, such as the ._ files of macOS beside every picture on a foreign disk
+        (
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+        ),
         key=lambda path: [
             (part.isdigit(), int(part) if part.isdigit() else 0, part)
             for part in re.split(r"(\d+)", path.stem.casefold())
@@ -51,7 +57,7 @@ def folder_items(folder: Path) -> list[Item]:
 
 def csv_items(file: Path) -> list[Item]:
     """The rows of a CSV file: column `name`, and a column for each input to set. An empty cell leaves the graph's own value."""
-    rows = list(csv.reader(_text(file, "--csv").splitlines(keepends=True)))
+    rows = list(csv.reader(io.StringIO(_text(file, "--csv"), newline="")))
     columns = [column.strip() for column in rows[0]] if rows else []
     if NAME_COLUMN not in columns or len(columns) < 2:
         raise PusaError(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import PusaError
 from .jobs import Job
 from .worker import Outcome
 
@@ -76,7 +77,8 @@ class Schedule:
         quiet = 0
         while self.waiting or self.running:
             self._release(on_end)
-            self._hand_out()
+            if self._hand_out(on_end):
+                continue
             pending = [*self.running, *self.starting] if self.waiting or self.running else []
             if not pending:
                 break
@@ -104,11 +106,16 @@ class Schedule:
                     outcome = Outcome(0.0, sentence=f"It is made from {min(lost)}, which was not made.")
                 elif self.open & set(attempt.job.needs):
                     continue
-                elif (job := self.prepare(attempt.job)) is not None:
-                    attempt.job, attempt.is_ready = job, True
-                    continue
                 else:
-                    outcome = Outcome(0.0)
+                    try:
+                        job = self.prepare(attempt.job)
+                    except PusaError as error:
+                        outcome = Outcome(0.0, sentence=str(error))
+                    else:
+                        if job is not None:
+                            attempt.job, attempt.is_ready = job, True
+                            continue
+                        outcome = Outcome(0.0)
                 self.waiting.remove(attempt)
                 self._end(Ending(attempt.job, "", 0, outcome), on_end)
                 is_settled = False
@@ -135,16 +142,23 @@ class Schedule:
         else:
             self.idle.append(name)
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, on_end: Callable[[Ending], None]) -> bool:
+        """Gives items to workers that are free; returns whether one ended instead, as a file of it is gone."""
         for name in list(self.idle):
             attempt = self._next_for(name)
             if attempt is None:
                 continue
+            try:
+                contents = {on_server: file.read_bytes() for on_server, file in attempt.job.files.items()}
+            except OSError as error:
+                sentence = f"The file {error.filename} cannot be read ({error.strerror})."
+                self._end(Ending(attempt.job, "", 0, Outcome(0.0, sentence=sentence)), on_end)
+                return True
             self.idle.remove(name)
             attempt.tried.append(name)
-            contents = {on_server: file.read_bytes() for on_server, file in attempt.job.files.items()}
             reference = self.workers[name].run.remote(attempt.job.graph, contents)
             self.running[reference] = (name, attempt)
+        return False
 
     def _next_for(self, name: str) -> Attempts | None:
         """The next item for a worker: one it has not failed on, unless no other worker is there."""

@@ -139,7 +139,8 @@ class ProjectFolder:
         with _told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         with held(self.folder):
-            self._sweep()
+            with _told(self.folder):
+                self._sweep()
             yield
 
     def forget(self) -> None:
@@ -175,6 +176,12 @@ class ProjectFolder:
         """A finished part; None where it is missing, not whole, or its video is not the one that was written with it."""
         stem = self.stem(window, candidate)
         state, video, picture = _files(self.folder, stem)
+        with _told(self.folder):
+            for path in (state, video):
+                if (
+                    path.is_file()
+                ):  # one that another program keeps to itself for a moment is not one that is missing
+                    path.open("rb").close()
         facts = _facts(state)
         if facts is None or not video.is_file() or _sha256(video) != facts.sha256:
             return None
@@ -212,8 +219,8 @@ class ProjectFolder:
         frames: [N, H, W, 3], 0 to 1; written: how many of its first frames the video file holds; kept: how many of its first and
         last frames stay without loss.
 
-        It counts once its state is there. All three files are whole before the first of them gets its name, so what a kill
-        interrupts is finished by the next run.
+        It counts once its state is there. All three files are whole before the first of them gets its name, so what a kill or a
+        file that another program holds open interrupts is finished by the next run.
         """
         stem = self.stem(window, candidate)
         paths = state, video, picture = _files(self.folder, stem)
@@ -231,6 +238,7 @@ class ProjectFolder:
                 _unfinished(state),
                 metadata={"part": json.dumps(asdict(told), sort_keys=True)},
             )
+        with _told(self.folder):
             self._finish(stem)
         return Part(self.folder, stem, told)
 
@@ -247,8 +255,10 @@ class ProjectFolder:
                     f"What came back as {stem} is no part of a project: its files are missing or do not belong together. Use the same "
                     "version of ComfyUI-Pusa on both sides."
                 )
+        with _told(self.folder):
             if any(not path.is_file() or _sha256(path) != _sha256(_unfinished(path)) for path in paths):
                 self._finish(stem)
+            _clear(*paths)
         return Part(self.folder, stem, facts)
 
     def _finish(self, stem: str) -> None:
@@ -344,9 +354,14 @@ def _cleared(*paths: Path) -> Iterator[None]:
     """Leaves nothing unfinished behind where writing fails."""
     try:
         yield
-    finally:
-        for path in paths:
-            _unfinished(path).unlink(missing_ok=True)
+    except BaseException:
+        _clear(*paths)
+        raise
+
+
+def _clear(*paths: Path) -> None:
+    for path in paths:
+        _unfinished(path).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -361,5 +376,6 @@ def _told(folder: Path) -> Iterator[None]:
                 f"The disk is full: {folder.name} cannot be written. Free some space and queue again; finished windows are kept."
             ) from error
         raise PusaError(
-            f"The project's folder {folder.name} cannot be written ({error}). Check that it may be changed, or use another name."
+            f"The project's folder {folder.name} cannot be read or written ({error}). Close what has its files open, check that it may be changed, "
+            "or use another name."
         ) from error

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from ..errors import PusaError
+
+logger = logging.getLogger("ComfyUI-Pusa")
 
 LOCK = "project.lock"
 
@@ -58,9 +61,16 @@ else:
     def _take(file: IO[bytes]) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             return False
+        except OSError as error:  # some network and cloud disks have no locks
+            logger.warning(
+                "%s: its disk locks no files (%s), so see that no two runs work there at once.",
+                file.name,
+                error,
+            )
         return True
 
     def _free(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)

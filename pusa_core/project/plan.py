@@ -65,6 +65,11 @@ class PlacedClip:
             if base.first_pixel_frame(frame) >= max(self.first, fresh) and base.video_length(frame + 1) <= end
         ]
 
+    def frames_for(self, latent_frames: Sequence[int], base: Base) -> range:
+        """The frames of the clip that consecutive latent frames of a window are made of, and the one before them."""
+        before = base.first_pixel_frame(latent_frames[0]) - 1 - self.first
+        return range(max(0, before), base.video_length(latent_frames[-1] + 1) - self.first)
+
 
 @dataclass(frozen=True)
 class PromptSpan:

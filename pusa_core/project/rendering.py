@@ -13,6 +13,7 @@ from ..bases import Base
 from ..colour import MONGE_KANTOROVICH, ColourStatistics, apply_transfer, fit_transfer
 from ..conditions import FrameCondition, place
 from ..encoding import IN_SEQUENCE, Encode, encode_frames, encode_keyframe, lead_in_before
+from ..errors import PusaError
 from ..injections import Injection
 from ..long_video import given_multipliers
 from .plan import Plan, PlannedWindow
@@ -48,8 +49,8 @@ class Studio(Protocol):
     def picture(self, name: str) -> Tensor:
         """A picture of the input folder, [1, H, W, 3], 0 to 1."""
 
-    def clip(self, use: ClipUse) -> Tensor:
-        """The frames of a clip at the video's rate, [use.frames, H, W, 3], 0 to 1."""
+    def clip(self, use: ClipUse, frames: range) -> Tensor:
+        """Some of the frames that are used of a clip, counted from 0, at the video's rate: [len(frames), H, W, 3], 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ def make_window(
     latent = studio.sample(samples, multipliers, window, candidate, injection)
     if made is not given:
         latent = torch.cat((given[0].latent.to(latent), latent[:, :, 1:]), dim=2)
-    frames = _coloured(studio.decode(latent), plan, around)
+    frames = studio.decode(latent)
+    _check_finite(latent, frames, window)
+    frames = _coloured(frames, plan, around)
     before, head = around.given, around.head
     shown = frames
     if before is not None:
@@ -112,6 +115,20 @@ def make_window(
         None if before is None else seam_jump(shown, len(before), base),
         None if head is None else seam_jump(shown, len(shown) - len(head), base),
     )
+
+
+def _check_finite(latent: Tensor, frames: Tensor, window: PlannedWindow) -> None:
+    """Refuse a window that would be black, before it is kept and the next one continues it."""
+    for made, remedy in (
+        (latent, "Check the LoRAs and their strengths, and the attention that ComfyUI was started with"),
+        (frames, "Run the VAE in bf16 or fp32 (--bf16-vae, --fp32-vae)"),
+    ):
+        if not bool(torch.isfinite(made).all()):
+            maker = "model" if made is latent else "VAE"
+            raise PusaError(
+                f"Window {window.index + 1} ({window.id}) came out of the {maker} with NaN or infinite values, which show as black. {remedy}, and queue again; the windows "
+                "before it are kept."
+            )
 
 
 def _with_anchor(
@@ -144,7 +161,9 @@ def _conditions(
     for placed in window.clips:
         frames = placed.latent_frames(fresh, length, base)
         if frames:
-            latents = latents_at(encode, studio.clip(placed.clip), placed.first, frames, base)
+            needed = placed.frames_for(frames, base)
+            pictures = studio.clip(placed.clip, needed)
+            latents = latents_at(encode, pictures, placed.first + needed.start, frames, base)
             give(frames, latents, [placed.clip.multiplier] * len(frames))
     for key in window.keys:
         latent = encode_keyframe(encode, studio.picture(key.picture), key.latent_frame, IN_SEQUENCE, base)

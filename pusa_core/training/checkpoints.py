@@ -6,6 +6,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ class Checkpoints:
                 stream.add(name, tensor)
             stream.finish({"facts": text, "sums": json.dumps(sums)})
         for old in self.steps()[self.keep :]:
-            self.path(old).unlink()
+            with suppress(PermissionError):  # Windows, while an export reads it; it goes with the next save
+                self.path(old).unlink()
 
     def newest(self, said: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None. said: gets a sentence for each damaged one, which is passed over."""

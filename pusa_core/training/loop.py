@@ -6,6 +6,7 @@ It holds no random state: what a step computes depends on its number alone (draw
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 import time
@@ -81,18 +82,15 @@ def train(
                 optimizer.zero_grad(set_to_none=True)
             share = compute(step).detach().float().cpu()
             if run.clip_norm:
-                nn.utils.clip_grad_norm_(list(run.trained.values()), run.clip_norm)
+                norm = nn.utils.clip_grad_norm_(list(run.trained.values()), run.clip_norm)
+                _check_number("gradient", float(run.devices.whole(norm)), step + 1)
             for optimizer in run.optimizers:
                 optimizer.step()
             for name, average in averages.items():
                 average.lerp_(run.trained[name].detach(), 1 - run.ema)
             step += 1
             loss, stops = run.devices.total(torch.tensor([share, float(interrupted.is_set())])).tolist()
-            if not loss == loss or abs(loss) == float("inf"):
-                raise PusaError(
-                    f"The loss of step {step} is {loss}. Lower optimizer.learning_rate, and check the clips; the checkpoint before "
-                    "this step is kept."
-                )
+            _check_number("loss", loss, step)
             recent.append(loss)
             ends = step == run.steps or bool(stops)
             if step % every == 0 or step % run.save_every == 0 or ends:
@@ -115,6 +113,14 @@ def train(
                 break
     run.progress.end()
     return Outcome(step, step == run.steps, history)
+
+
+def _check_number(name: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise PusaError(
+            f"The {name} of step {step} is {value}. Lower optimizer.learning_rate, and check the clips; the checkpoint before "
+            "this step is kept."
+        )
 
 
 def finished(folder: Path, steps: int) -> Checkpoint:

@@ -123,7 +123,8 @@ def find_sources(folder: Path) -> tuple[list[Source], list[str]]:
 def _from_texts(folder: Path) -> tuple[list[Source], list[str]]:
     found, bad = [], []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in VIDEOS + PICTURES or not path.is_file():
+        # what begins with a dot is hidden, such as the ._ files of macOS beside every clip on a foreign disk
+        if path.suffix.lower() not in VIDEOS + PICTURES or path.name.startswith(".") or not path.is_file():
             continue
         text = path.with_suffix(".txt")
         try:

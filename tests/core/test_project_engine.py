@@ -1,3 +1,4 @@
+import errno
 import gc
 import json
 import os
@@ -285,6 +286,23 @@ def test_keys_and_clips_reach_the_windows_that_make_their_frames(tmp_path):
     assert studio.seen["w3"][1][0, :, 2, 0, 0].tolist() == pytest.approx([0.7] * 3)
 
 
+def test_of_a_clip_as_long_as_the_video_each_window_reads_its_own_frames(tmp_path):
+    class Ramp(FlatStudio):
+        read: tuple[int, ...] = ()
+
+        def clip(self, use, frames):
+            self.read = (*self.read, len(frames))
+            return super().clip(use, frames) * 0 + torch.tensor(frames)[:, None, None, None] / 100
+
+    studio = Ramp()
+    run(tmp_path / "film", text(*SIX, clips=[{"at": 0, "file": "clip.mp4", "frames": 77}]), studio)
+    assert studio.read == (17, 13, 13, 13, 13, 13), "12 and the one before them"
+    multipliers, samples = studio.seen["w6"]
+    assert multipliers == pytest.approx([0, 0.2, 0.2, 0.2, 0.2])
+    groups = [sum(range(first, first + 4)) / 400 for first in (65, 69, 73)]
+    assert samples[0, 0, 2:, 0, 0].tolist() == pytest.approx(groups)
+
+
 def test_prompts_over_time_hold_in_the_middle_of_a_windows_new_frames(tmp_path):
     prompts = [{"at": 0, "text": "first"}, {"at": 1.2, "text": "second"}]
     project = text({"prompt": None}, {"prompt": None}, {"prompt": "own"}, prompts=prompts)
@@ -356,6 +374,80 @@ def test_a_full_disk_is_said_and_what_is_finished_stays(tmp_path, monkeypatch):
         run(folder, text({}, {}), FlatStudio())
     assert not list(folder.glob("*.unfinished"))
     assert remade(folder, text({}, {})) == ["w2"]
+
+
+@pytest.mark.parametrize("open_file", ["w2.0.mp4", "w2.0.png", "w2.0.safetensors"])
+def test_a_window_whose_file_another_program_holds_open_is_finished_by_the_next_run(
+    tmp_path, monkeypatch, open_file
+):
+    folder, changed = tmp_path / "film", text({}, {"prompt": "other"})
+    run(tmp_path / "straight" / "film", changed, FlatStudio())
+    run(folder, text({}, {}), FlatStudio())
+    original = on_disk.os.replace
+
+    def replace(source, target):
+        if Path(target).name == open_file:
+            raise PermissionError(13, "The process cannot access the file", str(target))
+        original(source, target)
+
+    monkeypatch.setattr(on_disk.os, "replace", replace)
+    for _ in range(2):  # still open in the second
+        with pytest.raises(PusaError, match="Close what has its files open"):
+            run(folder, changed, FlatStudio())
+    monkeypatch.undo()
+    assert remade(folder, changed) == []
+    assert files(folder) == files(tmp_path / "straight" / "film")
+
+
+@pytest.mark.parametrize("kept_file", ["w2.0.safetensors", "w2.0.mp4"])
+def test_a_file_that_another_program_keeps_to_itself_is_not_taken_for_a_missing_one(
+    tmp_path, monkeypatch, kept_file
+):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}), FlatStudio())
+    original, studio = Path.open, FlatStudio()
+
+    def open_file(path, *given, **named):
+        if path.name == kept_file:
+            raise PermissionError(13, "The process cannot access the file", str(path))
+        return original(path, *given, **named)
+
+    monkeypatch.setattr(Path, "open", open_file)
+    with pytest.raises(PusaError, match="Close what has its files open"):
+        run(folder, text({}, {}), studio)
+    assert studio.made == []
+    monkeypatch.undo()
+    assert remade(folder, text({}, {})) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of another kind")
+def test_a_disk_that_locks_no_files_is_worked_on_with_a_warning(tmp_path, monkeypatch, caplog):
+    import fcntl
+
+    def refuse(*given):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    run(tmp_path / "film", text({}), FlatStudio())
+    assert "its disk locks no files" in caplog.text
+
+
+@pytest.mark.parametrize("maker", ["model", "VAE"])
+def test_a_window_that_came_out_black_is_not_kept(tmp_path, maker):
+    class Black(FlatStudio):
+        def sample(self, samples, multipliers, window, *more):
+            made = super().sample(samples, multipliers, window, *more)
+            return made * float("nan") if (maker, window.id) == ("model", "w2") else made
+
+        def decode(self, latent):
+            made = super().decode(latent.nan_to_num())
+            return made * float("nan") if (maker, self.made[-1][0]) == ("VAE", "w2") else made
+
+    with pytest.raises(
+        PusaError, match=rf"Window 2 \(w2\) came out of the {maker} with NaN or infinite values"
+    ):
+        run(tmp_path / "film", text({}, {}), Black())
+    assert remade(tmp_path / "film", text({}, {})) == ["w2"]
 
 
 def test_a_second_run_at_the_same_time_is_refused(tmp_path):

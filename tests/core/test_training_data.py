@@ -44,6 +44,7 @@ def folder(tmp_path):
     write_video(tmp_path / "silent.mp4", steady(40), width=64, height=48)
     write_video(tmp_path / "empty.mp4", steady(40), width=64, height=48)
     Image.new("RGB", (80, 64), (9, 9, 9)).save(tmp_path / "still.png")
+    (tmp_path / "._long.mp4").write_bytes(b"hidden, as macOS leaves them")
     for name in ("long", "short", "broken", "still"):
         (tmp_path / f"{name}.txt").write_text(f"a {name} clip", encoding="utf-8")
     (tmp_path / "empty.txt").write_text(" \n", encoding="utf-8")

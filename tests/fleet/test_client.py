@@ -28,10 +28,10 @@ class Double:
 
     async def serve(self, use):
         """use(url) with the routes behind it."""
-        application = web.Application()
+        application = web.Application(client_max_size=2**30)
         for path in ("/queue", "/interrupt", "/prompt", "/upload/image"):
             application.router.add_post(path, self.post)
-        for path in ("/queue", "/history/p", "/system_stats"):
+        for path in ("/queue", "/history/p", "/system_stats", "/view"):
             application.router.add_get(path, self.get)
         runner = web.AppRunner(application)
         await runner.setup()
@@ -120,6 +120,33 @@ def test_an_item_that_takes_too_long_is_cancelled_and_told():
     assert outcome.sentence == "It did not finish within 0.3 s (--timeout) and was cancelled."
     assert not outcome.server_is_gone
     assert ("/interrupt", {"prompt_id": "p"}) in double.told
+
+
+def test_files_that_travel_slowly_arrive(monkeypatch):
+    """A finished run must not be lost because its video takes longer than an answer may."""
+    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 1.0)
+
+    class Slow(Double):
+        async def get(self, request):
+            if request.path != "/view":
+                return await super().get(request)
+            answer = web.StreamResponse()
+            await answer.prepare(request)
+            for _ in range(8):
+                await answer.write(b"12345")
+                await asyncio.sleep(0.2)
+            return answer
+
+        async def post(self, request):
+            while request.path == "/upload/image" and await request.content.read(2**20):
+                await asyncio.sleep(0.006)
+            return await super().post(request)
+
+    async def travel(client):
+        await client.upload({"input/fleet/long.mp4": bytes(4 * 10**7)})
+        return await client._download({"filename": "video.mp4", "subfolder": "", "type": "output"})
+
+    assert run(Slow(), travel).content == b"12345" * 8
 
 
 def test_a_server_that_is_not_there_is_a_sentence(monkeypatch):

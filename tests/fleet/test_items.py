@@ -55,6 +55,17 @@ def test_a_folder_that_is_not_complete_is_refused_as_a_whole(tmp_path, files, se
         folder_items(tmp_path)
 
 
+def test_hidden_files_of_macos_are_no_pictures(tmp_path):
+    for name, content in {
+        "cat.png": b"",
+        "cat.txt": b"a cat",
+        "._cat.png": b"",
+        "._cat.txt": b"\xff",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    assert [item.name for item in folder_items(tmp_path)] == ["cat"]
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(PusaError, match="There is no folder"):
         folder_items(tmp_path / "cats")
@@ -90,6 +101,16 @@ def test_a_table_with_a_mistake_is_refused_with_its_line(tmp_path, content, sent
     (tmp_path / "rows.csv").write_text(content)
     with pytest.raises(PusaError, match=sentence):
         csv_items(tmp_path / "rows.csv")
+
+
+def test_a_line_break_inside_a_cell_is_no_new_row(tmp_path):
+    """Word processors and the web write \\v and U+2028, which are not what ends a line of CSV."""
+    table = tmp_path / "items.csv"
+    table.write_text("name,text\ncat,a cat\vat night\ndog,a dog\u2028by day\n", encoding="utf-8")
+    assert [(item.name, item.values["text"]) for item in csv_items(table)] == [
+        ("cat", "a cat\vat night"),
+        ("dog", "a dog\u2028by day"),
+    ]
 
 
 def test_a_value_that_does_not_fit_names_its_item(tmp_path):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pusa_core.errors import PusaError
 from pusa_core.fleet.jobs import Job
 from pusa_core.fleet.schedule import Schedule
 from pusa_core.fleet.worker import Outcome
@@ -57,9 +58,12 @@ def fine(name):
 def go():
     """go(workers, names) -> endings as (item, worker, attempts, sentence), items left, the schedule."""
 
-    def run(workers, names, attempts=2, needs=None, prepare=lambda job: job):
+    def run(workers, names, attempts=2, needs=None, prepare=lambda job: job, files=None):
         said, endings = [], []
-        jobs = [Job(name, {"name": name}, {}, "", tuple((needs or {}).get(name, ""))) for name in names]
+        jobs = [
+            Job(name, {"name": name}, (files or {}).get(name, {}), "", tuple((needs or {}).get(name, "")))
+            for name in names
+        ]
         schedule = Schedule(RAY, workers, jobs, attempts, said.append, prepare)
         left = schedule.run(endings.append, lambda running: None)
         told = [(end.job.name, end.worker, end.attempts, end.outcome.sentence) for end in endings]
@@ -142,6 +146,32 @@ def test_what_needs_an_item_that_failed_is_told_and_the_rest_goes_on(go):
     assert ("6", "", 0, "It is made from 3, which was not made.") in told
     assert ("2", "", 0, "It is made from 6, which was not made.") in told
     assert not left
+
+
+def test_an_item_whose_file_is_gone_when_its_turn_comes_is_told_and_the_rest_goes_on(go, tmp_path):
+    files = {"b": {"input/picture.png": tmp_path / "picture.png"}}
+    told, left, _ = go({"one": worker(fine)}, "abc", files=files)
+    assert left == []
+    assert {name: (attempts, sentence) for name, _, attempts, sentence in told} == {
+        "a": (1, ""),
+        "b": (0, f"The file {tmp_path / 'picture.png'} cannot be read (No such file or directory)."),
+        "c": (1, ""),
+    }
+
+
+def test_an_item_that_cannot_be_prepared_is_told_and_the_rest_goes_on(go):
+    def prepare(job):
+        if job.name == "b":
+            raise PusaError("The picture is gone.")
+        return job
+
+    told, left, _ = go({"one": worker(fine)}, "abc", prepare=prepare)
+    assert left == []
+    assert sorted((name, sentence) for name, _, _, sentence in told) == [
+        ("a", ""),
+        ("b", "The picture is gone."),
+        ("c", ""),
+    ]
 
 
 def test_an_item_that_turns_out_to_be_there_needs_no_worker(go):

@@ -184,6 +184,28 @@ def test_a_number_that_was_taken_meanwhile_is_not_written_over(make, output, mon
     assert (output / "long_00001_.mp4").read_bytes() == b"saved by another node"
 
 
+def test_a_prefix_that_ends_in_a_slash_writes_over_nothing(make, output):
+    make(filename_prefix="films/")
+    first = (output / "films_00001_.mp4").read_bytes()
+    make(filename_prefix="films/", seed=4)
+    assert [path.name for path in videos(output)] == ["films_00001_.mp4", "films_00002_.mp4"]
+    assert (output / "films_00001_.mp4").read_bytes() == first
+
+
+def test_a_folder_named_after_the_time_is_that_of_the_finished_video(make, output, monkeypatch, pack):
+    import comfyui_pusa.nodes.host.long_video as node
+
+    def later(request, *more):
+        monkeypatch.setattr(folder_paths.time, "localtime", lambda: original_time(0))
+        return original(request, *more)
+
+    original, original_time = node.sample_video, folder_paths.time.gmtime
+    monkeypatch.setattr(node, "sample_video", later)
+    shown = make(filename_prefix="%year%/long").ui["images"][0]
+    assert shown["subfolder"] == "1970"
+    assert (output / "1970" / shown["filename"]).is_file()
+
+
 def test_the_first_window_is_what_the_parts_of_the_graph_make(make, pack, load_tiny_wan, load_tiny_vae):
     """The plain graph: injector, sampler, VAE Decode."""
     vae = load_tiny_vae()

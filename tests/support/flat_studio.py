@@ -69,8 +69,8 @@ class FlatStudio:
     def picture(self, name):
         return torch.full((1, self.size[1], self.size[0], 3), 0.1 * int(name.removesuffix(".png")))
 
-    def clip(self, use):
-        return torch.full((use.frames, self.size[1], self.size[0], 3), 0.7)
+    def clip(self, use, frames):
+        return torch.full((len(frames), self.size[1], self.size[0], 3), 0.7)
 
     def fingerprint(self, window):
         return f"{self.model} {[vars(one) for one in window.text.loras]} {self.size} {self.tint}"
