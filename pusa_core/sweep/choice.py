@@ -89,15 +89,16 @@ def _reason(settings: int, still: int, seeds: int, is_highest: bool) -> str:
     if settings == 1:
         return "It is the only setting."
     stands = f", {still} that stand nearly still left out" if still else ""
+    luck = ""
+    if seeds < SEEDS_FOR_ERROR:
+        few = "one seed" if seeds == 1 else f"{seeds} seeds"
+        luck = f" With {few} much of the difference is luck: {ADVISED_SEEDS} seeds tell more."
     if seeds == 1:
-        return (
-            f"Of the {settings} settings{stands}, it has the least flicker for its motion and its likeness to the picture. "
-            f"With one seed much of the difference is luck: {ADVISED_SEEDS} seeds tell more."
-        )
+        return f"Of the {settings} settings{stands}, it has the least flicker for its motion and its likeness to the picture.{luck}"
     if is_highest:
         return (
             f"Of the {settings} settings{stands}, its {seeds} seeds are nearest to what all seeds show, weighed with the least flicker "
-            "for their motion and their likeness to the picture."
+            f"for their motion and their likeness to the picture.{luck}"
         )
     return (
         f"Of the {settings} settings{stands}, it is the first that {seeds} seeds cannot tell from the best."

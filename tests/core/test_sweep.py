@@ -201,8 +201,10 @@ def test_a_setting_with_a_broken_tile_is_not_taken_for_as_good():
     assert best_of([*first, *with_flicker(1.0, 2.0, 2.0)], [*"aaabbb"]).number == 3
 
 
-def test_settings_of_one_seed_are_said_to_be_much_luck():
+def test_settings_of_few_seeds_are_said_to_be_much_luck():
     assert "With one seed" in best_of([PLAIN, PLAIN]).reason
+    assert "With 2 seeds" in best_of([PLAIN] * 4, [*"abab"]).reason
+    assert "luck" not in best_of([PLAIN] * 6, [*"ababab"]).reason
     assert "seed" not in best_of([PLAIN]).reason
 
 
