@@ -318,10 +318,9 @@ class ComfyStudio(WindowStudio, ComfySources):
         name = f"the clip {path.name!r}"
         used = clip_of_file(path, name).frames(check_rate(self.plan.fps))
         fitted, found = [], 0
+        # one at a time: a long clip of large pictures takes more memory than there is
         for found, frame in enumerate(islice(used, first, first + use.frames), 1):
-            if (
-                found - 1 in frames
-            ):  # one at a time: a long clip of large pictures takes more memory than there is
+            if found - 1 in frames:
                 fitted.append(fit_images(stack_frames([frame], name), *self.size, self.plan.resize))
         if found < use.frames:
             raise PusaError(
