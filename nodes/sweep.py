@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..pusa_core.sweep import ADVISED_SEEDS, MOST_TILES, tile_text
+from ..pusa_core.sweep import MOST_TILES, tile_text
 from . import inputs
 from .host.pictures import kept_picture
 from .host.schema import advanced, of_today, search_words
@@ -25,7 +25,7 @@ class PusaSweep(io.ComfyNode):
             **search_words("XY plot", "grid", "compare settings", "noise multiplier", "best settings"),
             description=(
                 "Answers which noise multiplier, alpha, steps or seed suit your picture: makes a small video for every combination, measures "
-                "likeness, motion, flicker and how far the seeds differ, and marks the best trade-off. Click a tile to take its values over. Finished tiles are kept, "
+                "likeness, motion and flicker, and marks the best trade-off. Click a tile to take its values over. Finished tiles are kept, "
                 "so a stopped sweep goes on, and a wider one makes only what is new."
             ),
             is_output_node=True,
@@ -39,7 +39,7 @@ class PusaSweep(io.ComfyNode):
                 io.String.Input("multipliers", default="0, 0.2, 0.4", tooltip="Noise multipliers to try, 0 (kept as given) to 1 (ignored), with commas. Each is a column."),
                 io.String.Input("alphas", default="", tooltip="Alphas of the Pusa LoRAs on the model to try, -20 to 20, with commas (1.0, 1.4); with two experts both get it. Empty leaves them as they were loaded."),
                 io.String.Input("steps", default="30", tooltip="Numbers of steps to try, 1 to 1000, with commas: 30 without a distilled LoRA, 4 with LightX2V."),
-                io.String.Input("seeds", default="0, 1", tooltip=f"Seeds to try, 0 and up, with commas: two at least, {ADVISED_SEEDS} with 4 steps. All lists together may make {MOST_TILES} tiles at most."),
+                io.String.Input("seeds", default="0, 1", tooltip=f"Seeds to try, 0 and up, with commas: two at least, 4 with 4 steps. All lists together may make {MOST_TILES} tiles at most."),
                 io.Int.Input("width", default=416, min=16, max=2048, step=16, tooltip="Pixels of a tile, a multiple of 16 (of 32 for Wan2.2 5B and LTX-Video). Small is quick; half of the final size tells enough."),
                 io.Int.Input("height", default=240, min=16, max=2048, step=16, tooltip="Pixels of a tile, a multiple of 16 (of 32 for Wan2.2 5B and LTX-Video)."),
                 io.Int.Input("length", default=33, min=1, max=1001, step=4, tooltip="Video frames of a tile, 1 more than a multiple of the model's group: 4 for Wan, 6 for Mochi, 8 for LTX-Video."),

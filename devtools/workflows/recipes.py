@@ -349,7 +349,7 @@ def try_settings(graph: Graph, loaded: Loaded) -> None:
         start = picture(graph, "First frame")
         sweep = graph.add(
             "PusaSweep", model=loaded.model, positive=text[0], negative=text[1], vae=loaded.vae, image=start,
-            multipliers="0, 0.2, 0.4", steps=str(loaded.family.steps), seeds="0, 1, 2, 3, 4, 5, 6, 7", cfg=loaded.family.cfg,
+            multipliers="0, 0.2, 0.4", steps=str(loaded.family.steps), seeds="0, 1, 2, 3", cfg=loaded.family.cfg,
         )  # fmt: skip
         graph.add("SaveVideo", video=sweep.out("video"), filename_prefix="video/pusa_try_settings")
     with graph.group(FINAL, 2):

@@ -32,7 +32,6 @@ from ...pusa_core.sweep import (
     measure,
     plan_tiles,
     tile_text,
-    with_apart,
 )
 from .folders import output_folder
 from .identity import model_identity, vae_identity, value_identity
@@ -127,7 +126,6 @@ def run_sweep(request: SweepRequest) -> Sweep:
     for frames in runs.frames():
         found.append(measure(frames, runs.picture))
         videos.append((frames * 255.0).round().clamp(0, 255).to("cpu", torch.uint8))
-    found = with_apart(found, videos, [tile.seed for tile in tiles])
     choice = best_of(found, [(tile.multiplier, tile.alpha, tile.steps) for tile in tiles])
     playing = draw_video(rows, videos, choice)
     video = video_of_frames(playing, None, Fraction(base.fps).limit_denominator(1000))

@@ -1,12 +1,11 @@
 """A small grid of settings tried on one picture: the grid, what is measured of each tile, which one is best, and the sheet."""
 
-from .choice import ADVISED_SEEDS, Choice, best_of
+from .choice import Choice, best_of
 from .grid import MOST_TILES, Tile, plan_tiles
-from .measures import Measures, measure, with_apart
+from .measures import Measures, measure
 from .sheet import Sheet, draw_sheet, draw_video, tile_text
 
 __all__ = [
-    "ADVISED_SEEDS",
     "MOST_TILES",
     "Choice",
     "Measures",
@@ -18,5 +17,4 @@ __all__ = [
     "measure",
     "plan_tiles",
     "tile_text",
-    "with_apart",
 ]

@@ -97,14 +97,6 @@ def test_finished_tiles_are_kept_and_a_wider_grid_makes_only_what_is_new(request
     assert len(runs) == 3
 
 
-def test_a_grid_of_steps_and_seeds_says_how_far_each_tile_is_from_the_other_seeds(request_of):
-    sweep = run_sweep(request_of(steps="1, 2", seeds="3, 4, 5"))
-    assert all(one.apart > 0 for one in sweep.found)
-    assert all(", apart " in line for line in sweep.report.splitlines()[1:])
-    assert "Of the 4 settings" in sweep.report
-    assert "3 seeds" in sweep.choice.reason
-
-
 @pytest.mark.parametrize(
     "change", [{"cfg": 2.0}, {"shift": 3.0}, {"length": 5}, {"width": 48}, {"sampler_name": "heun"}]
 )
