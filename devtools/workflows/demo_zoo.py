@@ -21,6 +21,7 @@ DEMO_FILES = {
     T2V_1_3B: "demo_wan2.1_t2v.safetensors",
     files.WAN_VAE: "demo_wan_vae.safetensors",
     files.PUSA_WAN21: "demo_pusa_v1.safetensors",
+    files.TRAINED_LORA: "demo_pusa_v1.safetensors",
     files.PUSA_WAN22_HIGH: "demo_high_noise_pusa.safetensors",
     files.PUSA_WAN22_LOW: "demo_low_noise_pusa.safetensors",
     files.LIGHTX2V_HIGH: "demo_lightx2v_4steps_high_noise.safetensors",

@@ -1228,7 +1228,9 @@ def files_note(graph: Graph) -> str:
         for file in graph.model_files:
             if file.directory == directory:
                 size = f" ({file.gigabytes:g} GB)" if file.gigabytes else ""
-                lines.append(f"- [{file.name}]({file.url}){size}")
+                lines.append(
+                    f"- [{file.name}]({file.url}){size}" if file.is_published else f"- {file.name}: your own"
+                )
     return "\n".join(lines)
 
 
