@@ -82,10 +82,12 @@ def demo_version(published: Graph) -> Graph:
         for value in node.inputs.values()
         if isinstance(value, Output)
     }
+    nodes = [demo_node(node) for node in published.nodes if node.type != "CLIPLoader" or node.id in read]
+    held = {node.group for node in nodes}
     graph = Graph(
         published.title.replace("Pusa ", "Demo - ", 1),
-        [demo_node(node) for node in published.nodes if node.type != "CLIPLoader" or node.id in read],
-        published.groups,
+        nodes,
+        [group for group in published.groups if group.title in held],
         box=published.box,
     )
     graph.note("Demo", NOTE)

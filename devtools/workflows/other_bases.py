@@ -260,6 +260,8 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
     prompts = text(
         graph, loaded, "The camera glides on and on through the landscape in steady, natural movement."
     )
+    with graph.group("Frames", 1):
+        start = picture(graph, START)
     with graph.group("Long video", 2):
         settings: dict[str, Value] = {
             "width": kit.width, "height": kit.height, "window": kit.length, "overlap": kit.base.video_length(4), "fps": kit.base.fps,
@@ -267,7 +269,7 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
         }  # fmt: skip
         graph.add(
             "PusaLongVideo", model=loaded.model, positive=prompts[0], negative=prompts[1], vae=loaded.decoder,
-            start=picture(graph, "First frame"), **settings,
+            start=start, **settings,
         )  # fmt: skip
 
 
@@ -324,7 +326,7 @@ TASKS = (
             "Set the **batch count** beside Run to the number of pictures. Finished ones are skipped, so you can stop and go on.",
         ),
     ),
-    Task("long video", long_video, (FIVE_B,), (CHOOSE.replace("Frames", "Long video"), SAY, "**duration**: seconds of the whole video.")),
+    Task("long video", long_video, (FIVE_B,), (CHOOSE, SAY, "**duration**: seconds of the whole video.")),
 )  # fmt: skip
 
 
