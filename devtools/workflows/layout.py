@@ -236,11 +236,7 @@ def move_down(
 def takes_nothing(members: list[Node]) -> bool:
     """Whether no link leads into these nodes from elsewhere: their links then go to the right only, and cross least from there."""
     inside = {node.id for node in members}
-    return not any(
-        isinstance(value, Output) and value.node_id not in inside
-        for node in members
-        for value in node.inputs.values()
-    )
+    return not any(is_from_elsewhere(value, inside) for node in members for value in node.inputs.values())
 
 
 def move_right(by: float, boxes: list[Rectangle]) -> None:
