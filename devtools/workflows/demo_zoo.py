@@ -21,6 +21,7 @@ DEMO_FILES = {
     T2V_1_3B: "demo_wan2.1_t2v.safetensors",
     files.WAN_VAE: "demo_wan_vae.safetensors",
     files.PUSA_WAN21: "demo_pusa_v1.safetensors",
+    files.TRAINED_LORA: "demo_pusa_v1.safetensors",
     files.PUSA_WAN22_HIGH: "demo_high_noise_pusa.safetensors",
     files.PUSA_WAN22_LOW: "demo_low_noise_pusa.safetensors",
     files.LIGHTX2V_HIGH: "demo_lightx2v_4steps_high_noise.safetensors",
@@ -81,10 +82,12 @@ def demo_version(published: Graph) -> Graph:
         for value in node.inputs.values()
         if isinstance(value, Output)
     }
+    nodes = [demo_node(node) for node in published.nodes if node.type != "CLIPLoader" or node.id in read]
+    held = {node.group for node in nodes}
     graph = Graph(
         published.title.replace("Pusa ", "Demo - ", 1),
-        [demo_node(node) for node in published.nodes if node.type != "CLIPLoader" or node.id in read],
-        published.groups,
+        nodes,
+        [group for group in published.groups if group.title in held],
         box=published.box,
     )
     graph.note("Demo", NOTE)

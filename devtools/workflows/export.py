@@ -126,9 +126,9 @@ def ui_node(node: Node, order: int, box: Rectangle, links: list[list[Any]]) -> d
         "cnr_id": PACK_ID if node.node_type.ours else "comfy-core",
         "ver": PACK_VERSION if node.node_type.ours else COMFYUI_VERSION,
     }
-    if node.model_files:
+    if published := [file for file in node.model_files if file.is_published]:
         properties["models"] = [
-            {"name": file.name, "url": file.url, "directory": file.directory} for file in node.model_files
+            {"name": file.name, "url": file.url, "directory": file.directory} for file in published
         ]
     return {
         "id": node.id,

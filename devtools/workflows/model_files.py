@@ -1,6 +1,6 @@
-"""The published weights that the workflows load: file name, address and ComfyUI folder.
+"""The weights that the workflows load, published but for one LoRA of the user's own: file name, address and ComfyUI folder.
 
-Every name is the name on its hub, so that what a loader shows, what ComfyUI's list of missing models offers and what
+Every published name is the name on its hub, so that what a loader shows, what ComfyUI's list of missing models offers and what
 lands in the folder are one string. The LightX2V pair is Comfy-Org's copy of lightx2v/Wan2.2-Lightning's Seko V1.1:
 there both experts' files are called the same, in two folders.
 """
@@ -12,9 +12,9 @@ HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file of published weights."""
+    """One file of weights."""
 
-    repository: str
+    repository: str  # empty: the user makes it
     path: str  # inside the repository
     directory: str  # below ComfyUI's models folder
     gigabytes: float | None = None  # where a published figure is known
@@ -22,6 +22,10 @@ class ModelFile:
     @property
     def name(self) -> str:
         return self.path.rpartition("/")[2]
+
+    @property
+    def is_published(self) -> bool:
+        return bool(self.repository)
 
     @property
     def url(self) -> str:
@@ -74,3 +78,5 @@ UMT5 = ModelFile(
     6.5,
 )
 WAN_VAE = ModelFile(WAN21_REPACKAGED, "split_files/vae/wan_2.1_vae.safetensors", "vae", 0.25)
+TRAINED_LORA = ModelFile("", "run_my_lora_pusa.safetensors", "loras")
+"""What a training with the defaults of Pusa Training Config writes."""

@@ -1,10 +1,10 @@
 """Workflows of the bases beside Wan 14B: Mochi (Pusa V0.5), Wan2.2 5B, Wan2.1 1.3B, with their authors' values.
 
-The demo zoo plays Wan2.1 1.3B; it has no models of the others, so they have no demo version. Tests run them on the tiny models of tests/support/base_models.py.
+The demo zoo plays Wan2.1 1.3B; it has no models of the others, so they have no demo version. Tests run all of them on the tiny models of tests/support/base_models.py.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pusa_core.bases import MOCHI, WAN, WAN22_5B, Base
 
@@ -49,25 +49,37 @@ class Kit:
     length: int
     steps: int
     cfg: float
-    hint: str
+    hints: tuple[str, ...]
+    lora: ModelFile | None = None  # loaded with Pusa LoRA Loader, at the strength it was trained at
 
 
 MOCHI_KIT = Kit(
     "Pusa V0.5, Mochi", MOCHI, PUSA_MOCHI, T5, "mochi", MOCHI_ENCODER, MOCHI_DECODER, 848, 480, MOCHI.trained_length, 30,
     MOCHI.cfg,
-    "**schedule** of the base is linear quadratic here, as Mochi needs; **shift** has no effect. 30 **steps** are quick, 64 are the "
-    "authors'. A shorter video (6n + 1 frames, such as 85) needs far less memory.",
+    ("**schedule** of the base is linear quadratic here, as Mochi needs; **shift** has no effect. 30 **steps** are quick, 64 are the "
+     "authors'. A shorter video (6n + 1 frames, such as 85) needs far less memory.",),
 )  # fmt: skip
 FIVE_B = Kit(
     "Wan2.2 5B", WAN22_5B, TI2V_5B, files.UMT5, "wan", WAN22_VAE, WAN22_VAE, 1280, 704, WAN22_5B.trained_length,
     WAN22_5B.steps, WAN22_5B.cfg,
-    "**noise_multipliers**: 0 keeps a frame as it is, which is how this model was trained with a first frame; no LoRA is needed.",
+    ("**noise_multipliers**: 0 keeps a frame as it is, which is how this model was trained with a first frame; no LoRA is needed.",),
 )  # fmt: skip
 SMALL = Kit(
     "Wan2.1 1.3B", WAN, T2V_1_3B, files.UMT5, "wan", files.WAN_VAE, files.WAN_VAE, 832, 480, WAN.trained_length, WAN.steps, 6.0,
-    "For cards of 6 to 8 GB. There is no published Pusa LoRA for 1.3B: for given frames train one (the pack's page, Training) and load it with "
-    "Pusa LoRA Loader.",
+    ("For cards of 6 to 8 GB. From pictures and clips: the other templates of Wan2.1 1.3B, with a LoRA that you train.",),
 )  # fmt: skip
+SMALL_TRAINED = replace(
+    SMALL,
+    hints=(
+        "**Pusa LoRA Loader**: no Pusa LoRA is published for 1.3B, so this one is your own. Train it on a card of 12 GB or more (computed): take the "
+        "template *Pusa cache a folder for training (Wan2.1)*, set **base** to wan2.1-1.3b in its last two nodes and **model_name** to the model "
+        "here, and run the command that it shows; the pack's page has the rest (Training). Copy `run_my_lora_pusa.safetensors` into `models/loras`. "
+        "**alpha** 1 is how it was trained.",
+        "Or without a LoRA: a SkyReels-V2-DF 1.3B file in Wan's layout was trained with a timestep for every frame. Choose it as the model and "
+        "bypass Pusa LoRA Loader (Ctrl+B). The layout was tried on a tiny file, the published weights were not.",
+    ),
+    lora=files.TRAINED_LORA,
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,8 @@ def load(graph: Graph, kit: Kit) -> Loaded:
     """The groups of loaders."""
     with graph.group("Models", 0, "#8A8"):
         model = graph.add("UNETLoader", title=kit.title, unet_name=kit.model)
+        if kit.lora:
+            model = graph.add("PusaLoraLoader", model=model, lora_name=kit.lora, alpha=1.0, expert="wan2.1")
     with graph.group("Text encoder and VAE", 0, "#8A8"):
         clip_loader = graph.add("CLIPLoader", clip_name=kit.text_encoder, type=kit.encoder_type)
         decoder = graph.add("VAELoader", title="VAE", vae_name=kit.decoding_vae)
@@ -164,6 +178,13 @@ def of_pictures(*titles: str, positions: str, multipliers: dict[str, str]) -> Ca
     return build
 
 
+EXTENSION_MULTIPLIERS = {
+    "wan": "0.2, 0.4, 0.4, 0.4",
+    "mochi": "0.1, 0.2, 0.3, 0.4",
+    "wan22_5b": "0, 0.1, 0.2, 0.3",
+}
+
+
 def extension(graph: Graph, loaded: Loaded) -> None:
     """Goes on where your clip ends, from its last four latent frames."""
     base = loaded.kit.base
@@ -175,7 +196,7 @@ def extension(graph: Graph, loaded: Loaded) -> None:
         latent = graph.add(
             "PusaConditionVideo", vae=loaded.encoder, latent=latent, video=clip(graph, "Clip"), task="extend",
             context_frames=base.video_length(4), fps=base.fps,
-            noise_multipliers="0.1, 0.2, 0.3, 0.4" if base is MOCHI else "0, 0.1, 0.2, 0.3",
+            noise_multipliers=EXTENSION_MULTIPLIERS[base.id],
         )  # fmt: skip
     finish(graph, loaded, prompts, latent, "pusa_extension")
 
@@ -239,6 +260,8 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
     prompts = text(
         graph, loaded, "The camera glides on and on through the landscape in steady, natural movement."
     )
+    with graph.group("Frames", 1):
+        start = picture(graph, START)
     with graph.group("Long video", 2):
         settings: dict[str, Value] = {
             "width": kit.width, "height": kit.height, "window": kit.length, "overlap": kit.base.video_length(4), "fps": kit.base.fps,
@@ -246,7 +269,7 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
         }  # fmt: skip
         graph.add(
             "PusaLongVideo", model=loaded.model, positive=prompts[0], negative=prompts[1], vae=loaded.decoder,
-            start=picture(graph, "First frame"), **settings,
+            start=start, **settings,
         )  # fmt: skip
 
 
@@ -268,14 +291,16 @@ TASKS = (
     Task("text-to-video", text_to_video, (MOCHI_KIT, SMALL), (SAY,)),
     Task(
         "image-to-video",
-        of_pictures(START, positions="0", multipliers={"mochi": "0.3", "wan22_5b": "0"}),
-        (MOCHI_KIT, FIVE_B),
+        of_pictures(START, positions="0", multipliers={"wan": "0.2", "mochi": "0.3", "wan22_5b": "0"}),
+        (MOCHI_KIT, FIVE_B, SMALL_TRAINED),
         (CHOOSE, SAY),
     ),
     Task(
         "start-end frames",
-        of_pictures(START, END, positions="0, -1", multipliers={"mochi": "0.3, 0.7", "wan22_5b": "0, 0.3"}),
-        (MOCHI_KIT, FIVE_B),
+        of_pictures(
+            START, END, positions="0, -1", multipliers={"wan": "0.2, 0.5", "mochi": "0.3, 0.7", "wan22_5b": "0, 0.3"}
+        ),
+        (MOCHI_KIT, FIVE_B, SMALL_TRAINED),
         (CHOOSE, SAY, "**noise_multipliers**: more at the end lets the movement arrive more freely."),
     ),
     Task(
@@ -290,7 +315,7 @@ TASKS = (
         (MOCHI_KIT,),
         (CHOOSE, SAY, "**reference_semantics** on gives what the authors' V0.5 script gave: the first clip's start."),
     ),
-    Task("video extension", extension, (MOCHI_KIT, FIVE_B), (CHOOSE, SAY, "The clip is read at the model's own rate.")),
+    Task("video extension", extension, (MOCHI_KIT, FIVE_B, SMALL_TRAINED), (CHOOSE, SAY, "The clip is read at the model's own rate.")),
     Task(
         "folder of pictures",
         folder,
@@ -301,7 +326,7 @@ TASKS = (
             "Set the **batch count** beside Run to the number of pictures. Finished ones are skipped, so you can stop and go on.",
         ),
     ),
-    Task("long video", long_video, (FIVE_B,), (CHOOSE.replace("Frames", "Long video"), SAY, "**duration**: seconds of the whole video.")),
+    Task("long video", long_video, (FIVE_B,), (CHOOSE, SAY, "**duration**: seconds of the whole video.")),
 )  # fmt: skip
 
 
@@ -321,7 +346,7 @@ def usage_note(task: Task, kit: Kit) -> str:
     base = kit.base
     steps = [
         *task.steps,
-        kit.hint,
+        *kit.hints,
         f"**Video size and length**: {kit.width} x {kit.height} and {kit.length} frames at {base.fps:g} a second are what the model was "
         f"trained on. Sizes are multiples of {base.size_multiple}, lengths {base.lengths}.",
     ]

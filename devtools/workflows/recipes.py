@@ -627,6 +627,7 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
     first, avoid = prompt(
         graph, loaded, "A small boat drifts down a calm river through a misty valley in the early morning."
     )
+    start = graph.add("PusaPromptTime", title="First prompt from here", conditioning=first, start_seconds=0.0)
     with graph.group("Later prompt", 1):
         later = graph.add(
             "CLIPTextEncode",
@@ -634,9 +635,6 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
             color=GREEN,
             clip=loaded.clip,
             text="The small boat drifts on, the mist lifts and warm sunlight falls on the river and the hills.",
-        )
-        start = graph.add(
-            "PusaPromptTime", title="First prompt from here", conditioning=first, start_seconds=0.0
         )
         prompts = graph.add(
             "PusaPromptTime",
@@ -1228,7 +1226,9 @@ def files_note(graph: Graph) -> str:
         for file in graph.model_files:
             if file.directory == directory:
                 size = f" ({file.gigabytes:g} GB)" if file.gigabytes else ""
-                lines.append(f"- [{file.name}]({file.url}){size}")
+                lines.append(
+                    f"- [{file.name}]({file.url}){size}" if file.is_published else f"- {file.name}: your own"
+                )
     return "\n".join(lines)
 
 
@@ -1295,13 +1295,15 @@ def models_box() -> Graph:
 def training_data() -> Graph:
     """Caches a folder of clips for training, with your text encoder and VAE, and writes the training's settings."""
     graph = Graph("Pusa cache a folder for training (Wan2.1)")
-    with graph.group("Text encoder and VAE", 0, "#8A8"):
-        clip = graph.add("CLIPLoader", clip_name=files.UMT5, type="wan")
-        vae = graph.add("VAELoader", vae_name=files.WAN_VAE)
-    with graph.group("Clips", 1):
+    with graph.group("Clips", 0):
         source = graph.add("PusaTrainingFolder", folder="training", dataset="my_clips")
+    with graph.group("Text encoder", 0, "#8A8"):
+        clip = graph.add("CLIPLoader", clip_name=files.UMT5, type="wan")
+    with graph.group("Captions", 1):
         caption = graph.add("CLIPTextEncode", title="Caption", clip=clip, text=source.out("caption"))
         empty = graph.add("CLIPTextEncode", title="No caption", clip=clip, text="")
+    with graph.group("VAE", 1, "#8A8"):
+        vae = graph.add("VAELoader", vae_name=files.WAN_VAE)
     with graph.group("Cache files", 2):
         graph.add(
             "PusaTrainingClip",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from ..bases import WAN, Base, base_of_channels
@@ -101,6 +102,13 @@ class Facts:
     @property
     def is_distilled(self) -> bool:
         return any(facts.loader == LIGHTX2V for facts in self.loras)
+
+    @property
+    def knows_frames_without_lora(self) -> bool:
+        """Whether the model's file says that it was trained with a timestep for every frame."""
+        return any(
+            re.search(r"sky-?reels.*[ _.-]df[ _.-]", name, re.IGNORECASE) for name in self.graph.model_files
+        )
 
     @property
     def has_other_patches(self) -> bool:

@@ -33,7 +33,7 @@ def base_model(facts: Facts) -> Iterator[Finding]:
 
 def pusa_lora(facts: Facts) -> Iterator[Finding]:
     """Given frames need a Pusa LoRA."""
-    if not facts.base.needs_pusa_lora:
+    if not facts.base.needs_pusa_lora or facts.knows_frames_without_lora:
         return
     if facts.conditions and not facts.has_other_patches and not any(f.loader == PUSA for f in facts.loras):
         yield Finding(

@@ -172,6 +172,17 @@ def test_a_file_of_merge_loras_is_not_said_to_lack_its_lora(file):
     assert diagnose(replace(without, graph=replace(without.graph, model_files=("pusa_merged.safetensors",))))
 
 
+@pytest.mark.parametrize(
+    "name", ["SkyReels-V2-DF-1.3B-540P.safetensors", "wan\\Wan2_1-SkyReels-V2-DF-1_3B_fp32.safetensors"]
+)
+def test_a_model_trained_with_timesteps_by_frame_is_not_said_to_lack_a_lora(name):
+    without = replace(WAN21_RIGHT, model=ModelFacts())
+    assert not diagnose(replace(without, graph=replace(without.graph, model_files=(name,))))
+    assert diagnose(
+        replace(without, graph=replace(without.graph, model_files=("SkyReels-V2-T2V-14B.safetensors",)))
+    )
+
+
 def test_several_faults_are_all_named():
     facts = replace(
         WAN22_RIGHT, cfg=3.0, sigmas=sigmas(8), frame_rate=24.0, latent_shape=(1, 16, 21, 61, 104)

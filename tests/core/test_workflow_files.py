@@ -1,6 +1,7 @@
 """The shipped workflow files: made by their recipes, consistent in themselves, true about files and folders."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from devtools.node_ids import node_ids
 from devtools.workflows.__main__ import workflow_files
 from devtools.workflows.demo_zoo import DEMO_FILES, demo_version, has_demo
 from devtools.workflows.export import MUTED, PACK_VERSION
-from devtools.workflows.layout import BARS, TALLER_IN_NODES_2, TITLE
+from devtools.workflows.layout import BARS, FIRST_SLOT, SLOT, TALLER_IN_NODES_2, TITLE
+from devtools.workflows.model_files import TRAINED_LORA
 from devtools.workflows.node_types import NODE_TYPES
 from devtools.workflows.other_bases import other_workflows
 from devtools.workflows.recipes import all_workflows, blueprints
@@ -22,6 +24,14 @@ GRAPHS = WAN_GRAPHS | {graph.title: graph for graph in other_workflows()}
 DEMOS = {graph.title: demo_version(graph) for graph in GRAPHS.values() if has_demo(graph)}
 UI_FILES = sorted([*(ROOT / "workflows").glob("*.json"), *(ROOT / "demo" / "workflows").glob("*.json")])
 TEMPLATE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
+CROWDED = ("folder of pictures", "try settings", "long video")
+"""Templates with more links past a column than it has lanes."""
+UNCROWDED = [
+    path
+    for path in UI_FILES
+    if path.stem.startswith("Pusa ") and not any(words in path.stem for words in CROWDED)
+]
+READ = {"CLIPTextEncode", "PusaDemoTextEncode", "MarkdownNote"}
 NOTE_LETTERS, SMALLEST_LETTERS = 10, 8  # pixels: of ComfyUI's notes at zoom 1, and what can be read
 MODEL_FOLDERS = {"diffusion_models", "text_encoders", "vae", "loras"}
 
@@ -263,7 +273,7 @@ def test_every_loader_of_a_shipped_workflow_says_where_its_file_comes_from(title
     workflow = read(ROOT / "workflows" / f"{title}.json")
     for node in real_nodes(workflow):
         named = {value for value in node["widgets_values"] if str(value).endswith(".safetensors")}
-        assert named == {file["name"] for file in node["properties"].get("models", [])}
+        assert named - {TRAINED_LORA.name} == {file["name"] for file in node["properties"].get("models", [])}
 
 
 @pytest.mark.parametrize("title", GRAPHS)
@@ -271,7 +281,7 @@ def test_the_notes_link_every_file_and_name_its_folder(title):
     graph = GRAPHS[title]
     text = "\n".join(text for _, text in graph.notes)
     for file in graph.model_files:
-        assert f"[{file.name}]({file.url})" in text
+        assert (f"[{file.name}]({file.url})" if file.is_published else f"- {file.name}: your own") in text
         assert f"**models/{file.directory}**" in text
 
 
@@ -319,6 +329,41 @@ def check_places(nodes: list[dict], frames: list[list[float]]) -> None:
             for x, y, width, height in frames
         ]
         assert sum(inside) == (0 if id in notes else 1)
+
+
+@pytest.mark.parametrize("path", UNCROWDED, ids=lambda path: path.stem)
+def test_no_link_runs_behind_a_prompt_or_a_note(path):
+    for nodes, links in levels(read(path)):
+        by_id = {node["id"]: node for node in nodes}
+        for _, source, source_slot, target, target_slot, _ in links:
+            if source < 0 or target < 0:
+                continue  # the sides of a box have no place of their own
+            start, end = by_id[source], by_id[target]
+            curve = drawn_link(
+                (start["pos"][0] + start["size"][0], start["pos"][1] + FIRST_SLOT + SLOT * source_slot),
+                (end["pos"][0], end["pos"][1] + FIRST_SLOT + SLOT * target_slot),
+            )
+            for node in nodes:
+                if node["type"] not in READ or node["id"] in (source, target):
+                    continue
+                (left, top), (width, height) = node["pos"], node["size"]
+                behind = [
+                    (x, y) for x, y in curve if left < x < left + width and top - TITLE < y < top + height
+                ]
+                assert not behind, (start["type"], end["type"], node.get("title"))
+
+
+def drawn_link(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    """Points of the curve that LiteGraph draws from an output to an input."""
+    pull = math.dist(start, end) / 4
+    bends = [start, (start[0] + pull, start[1]), (end[0] - pull, end[1]), end]
+    points = []
+    for step in range(1, 32):
+        t = step / 32
+        shares = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
+        x, y = (sum(share * bend[axis] for share, bend in zip(shares, bends, strict=True)) for axis in (0, 1))
+        points.append((x, y))
+    return points
 
 
 def test_a_workflow_opens_on_its_first_note_at_a_size_that_can_be_read(workflow):
