@@ -25,7 +25,12 @@ REPORT = """<testsuites><testsuite><properties><property name="not_for_this_core
 @pytest.fixture
 def row(monkeypatch):
     """The row that is read from REPORT."""
-    monkeypatch.setattr(compat, "BECAUSE_OF_CORE", {"test_x::test_core_*": "core rounds it twice"})
+    faults = [
+        compat.CoreFault("0.33.0", ("test_x::*",), "mended before"),
+        compat.CoreFault("0.34.0", ("test_x::test_core_fault[[12]]",), "no brackets of a pattern"),
+        compat.CoreFault("0.34.0", ("test_y::*", "test_x::test_core_*[*]"), "core rounds it twice"),
+    ]
+    monkeypatch.setattr(compat, "BECAUSE_OF_CORE", faults)
     row = compat.Row("0.33.0", "1.58.1", "2026-11-25")
     compat.read_report(ElementTree.fromstring(REPORT), row)
     return row

@@ -602,9 +602,10 @@ def test_entries_of_the_state_dict_that_are_no_parameters_are_no_weights(with_lo
 
 def quantised_formats():
     """Formats in which this ComfyUI can give a weight back; none before 0.4."""
-    import comfy.ops
-    import comfy.quant_ops
-
+    try:
+        import comfy.quant_ops
+    except ModuleNotFoundError:
+        return []
     formats = getattr(comfy.quant_ops, "QUANT_ALGOS", {})
     return list(formats) if hasattr(comfy.quant_ops.QuantizedTensor, "state_dict") else []
 
