@@ -99,7 +99,7 @@ class Gpus:
     def __init__(self, world: int):
         self.world = world
         self.here = threading.local()
-        self.barrier = threading.Barrier(world, timeout=60)
+        self.barrier = threading.Barrier(world, timeout=300)
         self.pieces: dict[int, torch.Tensor] = {}
         self.module = types.ModuleType("xfuser.core.distributed")
         self.module.get_sequence_parallel_world_size = lambda: self.world
