@@ -156,7 +156,7 @@ class PusaTrainingConfig(io.ComfyNode):
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, control_after_generate=False, tooltip="Of all random draws; the same seed gives the same run on one device or many."),
             ],
             outputs=[
-                io.String.Output(display_name="command", tooltip="To run in a terminal, in this pack's folder, with ComfyUI closed."),
+                io.String.Output(display_name="command", tooltip="To run in a terminal, with ComfyUI closed."),
                 io.String.Output(display_name="file", tooltip="The TOML file below ComfyUI's output folder."),
             ],
         )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -139,10 +141,12 @@ def write_config(request: ConfigRequest) -> tuple[str, str, str]:
     text = config_text(config_of(request.table(), root, path.name))
     root.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
-    command = f'"{sys.executable}" -m pusa_core.training {request.kind} "{path}"'
+    python, run, config = map(_word, (sys.executable, PACK / "pusa_core" / "training" / "run.py", path))
+    command = f"{python} {run} {request.kind} {config}"
+    power_shell = " In PowerShell put & before it." if python.startswith('"') and os.name == "nt" else ""
     said = (
-        f"{command}\n\nIn the folder {PACK}, once after: python -m pip install -r requirements-train.txt. "
-        "On several devices: accelerate launch -m pusa_core.training with the same words behind it."
+        f"{command}\n\nOnce before it: {python} -m pip install -r {_word(PACK / 'requirements-train.txt')}.{power_shell} "
+        f"On several devices: accelerate launch {run} {request.kind} {config}."
     )
     return command, _below_output(path), said
 
@@ -158,6 +162,12 @@ def video_of(source: Source) -> Any:
     if source.path.suffix.lower() in PICTURES:
         return video_of_frames(load_picture(source.path), None, Fraction(16))
     return video_of_file(source.path)
+
+
+def _word(value: object) -> str:
+    """As a terminal takes it for one word; quoted only where it must be, since PowerShell prints a quoted first word."""
+    text = str(value)
+    return text if re.fullmatch(r"[\w./\\:~+-]+", text) else f'"{text}"'
 
 
 def _below_output(path: Path) -> str:

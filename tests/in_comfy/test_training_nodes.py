@@ -1,5 +1,8 @@
 """Claims: the training nodes cache clips with ComfyUI's own VAE for the trainer to read, and their settings file is one it takes."""
 
+import os
+import shlex
+import subprocess
 from pathlib import Path
 
 import folder_paths
@@ -125,22 +128,18 @@ def test_two_captions_at_once_are_refused(pack, folders, load_tiny_vae):
         pack["PusaTrainingClip"].execute(load_tiny_vae(), caption() * 2, torch.zeros(17, 48, 64, 3), "x")
 
 
+SETTINGS = {
+    "base": "wan2.1-14b", "expert": "none", "kind": "lora", "rank": 64, "steps": 100, "batch": 4, "learning_rate": 3e-5,
+    "caption_dropout": 0.1, "given_share": 0.25, "cpu_offload": True, "seed": 5,
+}  # fmt: skip
+
+
 def test_the_settings_file_is_one_that_training_reads(pack, folders, tiny_wan_file):
-    settings = {
-        "base": "wan2.1-14b",
-        "expert": "none",
-        "kind": "lora",
-        "rank": 64,
-        "steps": 100,
-        "batch": 4,
-        "learning_rate": 3e-5,
-    }
-    settings |= {"caption_dropout": 0.1, "given_share": 0.25, "cpu_offload": True, "seed": 5}
     command, file = (
-        pack["PusaTrainingConfig"].execute("cats", "set, more", tiny_wan_file(10), **settings).result
+        pack["PusaTrainingConfig"].execute("cats", "set, more", tiny_wan_file(10), **SETTINGS).result
     )
     path = folders / "output" / file
-    assert command.endswith(f'-m pusa_core.training lora "{path}"')
+    assert shlex.split(command, posix=False)[-2:] == ["lora", str(path)]
     config = read_config(path)
     assert [Path(folder).name for folder in config.data.folders] == ["set", "more"]
     assert Path(config.model.weights).name == "tiny_wan_10.safetensors"
@@ -153,21 +152,28 @@ def test_the_settings_file_is_one_that_training_reads(pack, folders, tiny_wan_fi
     )
 
 
-def test_an_expert_is_asked_for_where_there_are_two(pack, folders, tiny_wan_file):
-    settings = {
-        "kind": "lora",
-        "rank": 64,
-        "steps": 100,
-        "batch": 4,
-        "learning_rate": 3e-5,
-        "caption_dropout": 0.1,
-    }
-    settings |= {"given_share": 0.0, "cpu_offload": False, "seed": 5, "base": "wan2.2-14b"}
-    with pytest.raises(PusaError, match="has two experts"):
-        pack["PusaTrainingConfig"].execute("cats", "set", tiny_wan_file(10), expert="none", **settings)
-    assert pack["PusaTrainingConfig"].execute(
-        "cats", "set", tiny_wan_file(10), expert="high_noise", **settings
+def test_the_command_runs_from_any_folder_in_a_python_that_looks_for_modules_in_none(
+    pack, folders, tiny_wan_file, tmp_path
+):
+    command = pack["PusaTrainingConfig"].execute("cats", "set", tiny_wan_file(10), **SETTINGS).result[0]
+    python, *words = shlex.split(command, posix=os.name != "nt")
+    done = subprocess.run(
+        [python.strip('"'), "-I", *(word.strip('"') for word in words)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "set" in done.stderr
+
+
+def test_an_expert_is_asked_for_where_there_are_two(pack, folders, tiny_wan_file):
+    config, pair = pack["PusaTrainingConfig"], SETTINGS | {"base": "wan2.2-14b"}
+    with pytest.raises(PusaError, match="has two experts"):
+        config.execute("cats", "set", tiny_wan_file(10), **pair)
+    assert config.execute("cats", "set", tiny_wan_file(10), **pair | {"expert": "high_noise"})
 
 
 def test_a_fully_trained_model_loads_in_unetloader_and_gives_what_the_trainer_has(pack, models, tmp_path):
