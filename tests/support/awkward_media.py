@@ -7,8 +7,10 @@ can say which frame it got. Deterministic: no clock, no unseeded random numbers.
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +63,19 @@ def rows() -> list[Row]:
 # Making
 
 
+@contextmanager
+def same_scheduling() -> Iterator[None]:
+    """Puts this thread's scheduling back: run by root, SVT-AV1 makes the one that opens it a real-time thread, and other processes starve."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
+
+
 def write(
     path: Path,
     pictures: Sequence[np.ndarray],
@@ -84,7 +99,8 @@ def write(
     default = {"crf": "6", "bf": "0", "preset": "veryfast"} if codec == "libx264" else {}
     if codec == "libx265":
         default = {"crf": "6", "x265-params": "log-level=error:pools=1"}
-    with av.open(str(path), "w", format=form, options=container_options or {}) as container:
+    opened = av.open(str(path), "w", format=form, options=container_options or {})
+    with same_scheduling(), opened as container:
         for key, value in (metadata or {}).items():
             container.metadata[key] = value
         stream = container.add_stream(codec, rate=rate, options=default | (options or {}))
