@@ -133,6 +133,9 @@ class Gpus:
 
         with ThreadPoolExecutor(self.world) as threads:
             runs = [threads.submit(run, rank) for rank in range(self.world)]
+        for failed in filter(None, (each.exception() for each in runs)):
+            if not isinstance(failed, threading.BrokenBarrierError):  # the others broke off for it
+                raise failed
         return runs[0].result()
 
 
@@ -180,6 +183,8 @@ def parallel_forward(gpus: Gpus):
     return forward_orig, attention
 
 
+# The threads of the double share a model, and under dynamic VRAM ComfyUI casts a weight in no thread of its own.
+@pytest.mark.core(dynamic_vram=False)
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5, 10, 20])
 def test_tokens_split_over_gpus_get_the_timesteps_of_their_frames(load_tiny_wan, monkeypatch, ranks):
     """20 tokens, 4 a frame: shares of half frames, whole ones, single tokens, and (3) the last share filled up."""
