@@ -99,7 +99,11 @@ def goldens() -> Path:
 
 
 def pytest_collection_modifyitems(items):
-    """Skips tests marked `gpu` where there is no CUDA device."""
+    """Skips tests marked `gpu` where there is no CUDA device, and puts those first that wait for one another's Ray.
+
+    pytest-xdist then gives them to one process; another takes from the end of what that one still has to do.
+    """
+    items.sort(key=lambda item: "one_ray" not in getattr(item, "fixturenames", ()))
     needing_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not needing_gpu:
         return
