@@ -1,16 +1,11 @@
-"""`dev.py test` and `dev.py lint`: the steps of the test suite and their results."""
+"""`dev.py test` and `dev.py lint`: the steps of the test suite, one after the other, and their results."""
 
-import contextlib
 import os
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from devtools import browser, environment, pyav
 from devtools.comfy_server import calm_threads
@@ -18,7 +13,6 @@ from devtools.environment import ROOT, Environment, SetupError
 
 PYTHON_SOURCES = ("__init__.py", "nodes", "pusa_core", "dev.py", "devtools", "demo", "tests")
 TYPESCRIPT = Path("node_modules", "typescript", "bin", "tsc")
-COMMAND = (sys.executable, str(ROOT / "dev.py"), "test")
 IN_CI = bool(os.environ.get("CI"))
 SIDE_BY_SIDE = max(1, min(4, os.cpu_count() or 1))  # test processes: each has a ComfyUI of its own, 1 to 2 GB
 THOROUGH = bool(os.environ.get("PUSA_THOROUGH"))
@@ -48,43 +42,14 @@ class NotRunError(Exception):
 
 
 def run(steps: Sequence[str], pytest_arguments: Sequence[str] = ()) -> int:
-    """Runs the steps, shows a table of the results and returns 1 if one failed.
+    """Runs the steps in their order, shows a table of the results and returns 1 if one failed.
 
-    On more than one core all but pytest run beside it, in a process of their own whose output follows.
     A step that cannot run here (no browser, no Node.js) fails in CI and is a line of the table elsewhere.
     """
     found = environment.ensure()
     os.environ.setdefault("OMP_NUM_THREADS", calm_threads())
-    os.environ |= {"PUSA_PYTHON": str(found.python)}
-    ordered = [step for step in STEPS if step in steps]
-    others = [step for step in ordered if step != "python"]
-    if not (SIDE_BY_SIDE > 1 and others and others != ordered):
-        return run_here(ordered, found, pytest_arguments)
-    with tempfile.TemporaryFile("w+b") as output, in_another_process(others, output) as process:
-        failed = run_here(["python"], found, pytest_arguments)
-        failed |= int(process.wait() != 0)
-        output.seek(0)
-        shutil.copyfileobj(output, sys.stdout.buffer)
-        sys.stdout.flush()
-    return failed
-
-
-@contextlib.contextmanager
-def in_another_process(steps: Sequence[str], output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """This command with these steps alone, everything it prints in `output`; it ends with the block."""
-    only = [word for step in steps for word in ("--only", step)]
-    process = subprocess.Popen([*COMMAND, *only], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def run_here(steps: Sequence[str], found: Environment, pytest_arguments: Sequence[str]) -> int:
-    """Runs the steps in their order and shows a table of the results; 1 if one failed."""
-    os.environ["COMFYUI_PATH"] = str(found.comfyui)
-    results = [run_step(step, found, pytest_arguments) for step in steps]
+    os.environ |= {"COMFYUI_PATH": str(found.comfyui), "PUSA_PYTHON": str(found.python)}
+    results = [run_step(step, found, pytest_arguments) for step in STEPS if step in steps]
     print("\n" + "\n".join(f"{result.step:8} {result.note:44} {result.seconds:6.0f} s" for result in results))
     return int(any(result.failed for result in results))
 

@@ -31,7 +31,14 @@ describe("the first steps of README.md on the demo's models", () => {
     }
     await click(page.locator(".templates-tab-button, [data-testid=templates-button], .side-bar-button:has-text('Templates')"));
     await click(page.getByText("ComfyUI-Pusa-Demo", { exact: true }));
-    await click(page.locator(`[data-testid="template-workflow-${TEMPLATE}"]`));
+    const card = page.locator(`[data-testid="template-workflow-${TEMPLATE}"]`);
+    const cards = page.locator("[data-testid^=template-workflow-]");
+    await cards.first().waitFor();
+    for (const end = Date.now() + PATIENCE; (await card.count()) === 0 && Date.now() < end; ) {
+      await cards.last().scrollIntoViewIfNeeded(); // further cards come when one scrolls down
+      await page.waitForTimeout(300);
+    }
+    await click(card);
     await page.waitForFunction(() => window.app.graph.nodes.some((/** @type {any} */ { subgraph }) => subgraph), null, { timeout: PATIENCE });
     await click(page.locator(RUN).locator("visible=true"));
     const { outputs, status } = await firstRun();

@@ -34,7 +34,7 @@ for (const vue of RENDERERS) {
       const timeline = page.locator(".pusa-timeline");
       assert.equal(await timeline.locator(".pusa-column").count(), F);
       assert.equal(await timeline.locator(".pusa-thumbnail img").count(), 2);
-      assert.ok(await timeline.locator(".pusa-thumbnail img").first().evaluate((image) => /** @type {HTMLImageElement} */ (image).naturalWidth > 0));
+      await page.waitForFunction(() => /** @type {HTMLImageElement | null} */ (document.querySelector(".pusa-thumbnail img"))?.naturalWidth);
       assert.deepEqual(await timeline.locator(".pusa-label").allTextContents(), ["1 high", "2 high", "3 low", "4 low"]);
       assert.deepEqual(await timeline.locator(".pusa-steps-column").first().locator("span").allTextContents(), ["200", "188", "167", "125"]);
       assert.deepEqual(await timeline.locator(".pusa-steps-column").nth(4).locator("span").allTextContents(), ["1000", "938", "833", "625"]);

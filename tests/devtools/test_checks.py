@@ -1,6 +1,3 @@
-import sys
-import time
-
 import pytest
 
 from devtools import browser, checks, commands, environment
@@ -43,32 +40,6 @@ def test_all_steps_run_and_one_failure_fails_the_whole(steps, capsys):
 
 def test_passing_steps_pass(steps):
     assert steps(one=passing, two=passing) == 0
-
-
-@pytest.mark.parametrize("code", [0, 1])
-def test_what_runs_beside_pytest_is_shown_after_it_and_its_failure_counts(steps, capfd, monkeypatch, code):
-    beside = f"import sys; print('beside with', *sys.argv[1:]); sys.exit({code})"
-    monkeypatch.setattr(checks, "COMMAND", (sys.executable, "-c", beside))
-    monkeypatch.setattr(checks, "SIDE_BY_SIDE", 2)
-    assert steps(lint=passing, python=passing, browser=passing) == code
-    shown = capfd.readouterr().out
-    assert shown.index("python   passed") < shown.index("beside with --only lint --only browser")
-
-
-def test_what_runs_beside_pytest_ends_with_it_on_ctrl_c(steps, monkeypatch, tmp_path):
-    def interrupted(found, pytest_arguments):
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.01)
-        raise KeyboardInterrupt
-        yield
-
-    begun = f"import pathlib, time; pathlib.Path({str(tmp_path / 'begun')!r}).touch(); time.sleep(600)"
-    monkeypatch.setattr(checks, "COMMAND", (sys.executable, "-c", begun))
-    monkeypatch.setattr(checks, "SIDE_BY_SIDE", 2)
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        steps(python=interrupted, browser=passing)
-    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize(("in_ci", "code"), [(True, 1), (False, 0)])
