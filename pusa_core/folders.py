@@ -7,7 +7,6 @@ import json
 import os
 import re
 import time
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -22,8 +21,8 @@ from torch import Tensor
 from .digest import digest
 from .errors import PusaError
 from .frames import NoiseMultiplier, parse_multipliers
+from .picture_files import PICTURES, as_read, natural_order, visible_files
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 REPORT = "report.csv"
 MOST_ATTEMPTS = 2
 
@@ -137,9 +136,8 @@ def read_folder(base: Path, folder: str, output_folder: str, defaults: ItemSetti
             f"There is no folder {folder!r} in ComfyUI's input folder. "
             + (f"It has: {', '.join(there)}." if there else "Make it, and put pictures and prompts into it.")
         )
-    # what begins with a dot is hidden, such as the ._ files of macOS beside every picture on a foreign disk
-    files = [path for path in place.iterdir() if not path.name.startswith(".") and path.is_file()]
-    beside = {(_same(path.stem), path.suffix.lower()): path for path in files}
+    files = visible_files(place)
+    beside = {(as_read(path.stem), path.suffix.lower()): path for path in files}
     pictures = sorted(
         (path for path in files if path.suffix.lower() in PICTURES), key=lambda path: natural_order(path.stem)
     )
@@ -150,12 +148,12 @@ def read_folder(base: Path, folder: str, output_folder: str, defaults: ItemSetti
     seen: dict[str, Path] = {}
     for picture in pictures:
         check_names(f"{picture.stem}.mp4", "The video of an item would be called")
-        if other := seen.get(_same(picture.stem)):
+        if other := seen.get(as_read(picture.stem)):
             raise PusaError(
                 f"{other.name} and {picture.name} have the same name, so their videos would too. Rename one of them and its prompt."
             )
-        seen[_same(picture.stem)] = picture
-    missing = [picture for picture in pictures if (_same(picture.stem), ".txt") not in beside]
+        seen[as_read(picture.stem)] = picture
+    missing = [picture for picture in pictures if (as_read(picture.stem), ".txt") not in beside]
     if missing:
         others = f" (and {len(missing) - 1} more pictures)" if len(missing) > 1 else ""
         raise PusaError(
@@ -165,24 +163,12 @@ def read_folder(base: Path, folder: str, output_folder: str, defaults: ItemSetti
         FolderItem(
             picture.stem,
             picture,
-            _prompt(beside[_same(picture.stem), ".txt"], picture),
-            _settings(beside.get((_same(picture.stem), ".json")), defaults),
+            _prompt(beside[as_read(picture.stem), ".txt"], picture),
+            _settings(beside.get((as_read(picture.stem), ".json")), defaults),
             output_folder,
         )
         for picture in pictures
     ]
-
-
-def natural_order(name: str) -> list[tuple[str, int]]:
-    """A key that sorts cat2 before cat10, in any script's digits."""
-    parts = re.split(r"(\d+)", _same(name))  # words and digits in turn
-    words, digits = parts[0::2], [*map(int, parts[1::2]), -1]
-    return list(zip(words, digits, strict=True))
-
-
-def _same(name: str) -> str:
-    """A name as people read it: neither the size of letters nor how accents are stored counts."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def pending(items: Sequence[FolderItem], output: Path) -> list[FolderItem]:

@@ -84,11 +84,7 @@ pack's name and for a missing model. The browser tests find an overlap where a n
 BARS = (80, 130)  # screen pixels that ComfyUI's bars take at the left and at the top
 BOX_WIDTH, BOX_ROW = 440, 32  # rows as Nodes 2.0 draws them
 NOTE_WIDTH, NOTE_COLUMNS = 460, 62  # pixels, characters a line
-NOTE_LINE, NOTE_GAP, NOTE_PAD = (
-    17,
-    6,
-    36,
-)  # pixels of a line, between paragraphs and around the text, as Nodes 2.0 draws them
+NOTE_LINE, NOTE_GAP, NOTE_PAD = 17, 6, 36  # pixels of a line, between paragraphs, around; as in Nodes 2.0
 
 
 @dataclass

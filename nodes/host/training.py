@@ -12,8 +12,9 @@ from typing import Any
 
 from ...pusa_core.choices import check_choice
 from ...pusa_core.errors import PusaError
-from ...pusa_core.folders import PICTURES, folder_inside, load_picture
+from ...pusa_core.folders import folder_inside, load_picture
 from ...pusa_core.images import CROP
+from ...pusa_core.picture_files import PICTURES
 from ...pusa_core.training.bases import BASES
 from ...pusa_core.training.caching import FOLDER, cache_clip, check_name
 from ...pusa_core.training.config import EXPERTS, config_of, config_text

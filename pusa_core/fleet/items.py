@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PusaError
+from ..picture_files import PICTURES, natural_order, visible_files
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 NAME_COLUMN = "name"
 UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f]|^\.|[. ]$')  # what no file name on Windows may hold
 
@@ -34,16 +34,8 @@ def folder_items(folder: Path) -> list[Item]:
     if not folder.is_dir():
         raise PusaError(f"There is no folder {folder}. Give --folder one with pictures and a .txt for each.")
     pictures = sorted(
-        # what begins with a dot is hidden, such as the ._ files of macOS beside every picture on a foreign disk
-        (
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
-        ),
-        key=lambda path: [
-            (part.isdigit(), int(part) if part.isdigit() else 0, part)
-            for part in re.split(r"(\d+)", path.stem.casefold())
-        ],
+        (path for path in visible_files(folder) if path.suffix.lower() in PICTURES),
+        key=lambda path: natural_order(path.stem),
     )
     if not pictures:
         raise PusaError(f"The folder {folder} has no picture. Put in files ending in {', '.join(PICTURES)}.")

@@ -106,19 +106,21 @@ class Schedule:
                     outcome = Outcome(0.0, sentence=f"It is made from {min(lost)}, which was not made.")
                 elif self.open & set(attempt.job.needs):
                     continue
+                elif isinstance(prepared := self._prepared(attempt.job), Job):
+                    attempt.job, attempt.is_ready = prepared, True
+                    continue
                 else:
-                    try:
-                        job = self.prepare(attempt.job)
-                    except PusaError as error:
-                        outcome = Outcome(0.0, sentence=str(error))
-                    else:
-                        if job is not None:
-                            attempt.job, attempt.is_ready = job, True
-                            continue
-                        outcome = Outcome(0.0)
+                    outcome = prepared
                 self.waiting.remove(attempt)
                 self._end(Ending(attempt.job, "", 0, outcome), on_end)
                 is_settled = False
+
+    def _prepared(self, job: Job) -> Job | Outcome:
+        """The job as a worker gets it, or how it ends without one."""
+        try:
+            return self.prepare(job) or Outcome(0.0)
+        except PusaError as error:
+            return Outcome(0.0, sentence=str(error))
 
     def _end(self, ending: Ending, on_end: Callable[[Ending], None]) -> None:
         self.open.discard(ending.job.name)

@@ -177,11 +177,9 @@ class ProjectFolder:
         stem = self.stem(window, candidate)
         state, video, picture = _files(self.folder, stem)
         with _told(self.folder):
-            for path in (state, video):
-                if (
-                    path.is_file()
-                ):  # one that another program keeps to itself for a moment is not one that is missing
-                    path.open("rb").close()
+            # one that another program keeps to itself for a moment is not one that is missing
+            for path in filter(Path.is_file, (state, video)):
+                path.open("rb").close()
         facts = _facts(state)
         if facts is None or not video.is_file() or _sha256(video) != facts.sha256:
             return None

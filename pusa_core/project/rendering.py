@@ -119,12 +119,10 @@ def make_window(
 
 def _check_finite(latent: Tensor, frames: Tensor, window: PlannedWindow) -> None:
     """Refuse a window that would be black, before it is kept and the next one continues it."""
-    for made, remedy in (
-        (latent, "Check the LoRAs and their strengths, and the attention that ComfyUI was started with"),
-        (frames, "Run the VAE in bf16 or fp32 (--bf16-vae, --fp32-vae)"),
-    ):
+    lora = "Check the LoRAs and their strengths, and the attention that ComfyUI was started with"
+    vae = "Run the VAE in bf16 or fp32 (--bf16-vae, --fp32-vae)"
+    for maker, made, remedy in (("model", latent, lora), ("VAE", frames, vae)):
         if not bool(torch.isfinite(made).all()):
-            maker = "model" if made is latent else "VAE"
             raise PusaError(
                 f"Window {window.index + 1} ({window.id}) came out of the {maker} with NaN or infinite values, which show as black. {remedy}, and queue again; the windows "
                 "before it are kept."

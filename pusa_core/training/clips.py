@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..clips.reading import clip_of_file
 from ..clips.time_stamps import Clip
-from ..folders import PICTURES, load_picture
+from ..folders import load_picture
+from ..picture_files import PICTURES
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..bases import WAN
 from ..errors import PusaError
-from ..folders import PICTURES, load_picture
+from ..folders import load_picture
 from ..images import CROP, fit_images
+from ..picture_files import PICTURES, visible_files
 from .clips import VIDEOS, clip_of
 
 CSV = "metadata.csv"
@@ -122,9 +123,8 @@ def find_sources(folder: Path) -> tuple[list[Source], list[str]]:
 
 def _from_texts(folder: Path) -> tuple[list[Source], list[str]]:
     found, bad = [], []
-    for path in sorted(folder.iterdir()):
-        # what begins with a dot is hidden, such as the ._ files of macOS beside every clip on a foreign disk
-        if path.suffix.lower() not in VIDEOS + PICTURES or path.name.startswith(".") or not path.is_file():
+    for path in sorted(visible_files(folder)):
+        if path.suffix.lower() not in VIDEOS + PICTURES:
             continue
         text = path.with_suffix(".txt")
         try:
