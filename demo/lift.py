@@ -52,11 +52,10 @@ class Clips:
     moving: bool = False  # the richer world's motions; straight lines are all the published models know
 
 
-STRAIGHT, MORE_STRAIGHT, SHORT_STRAIGHT, MOVING = (
-    Clips("clips", 512),
-    Clips("clips_more", 1024),
-    Clips("clips_short", 512, latent_frames=SHORT),
-    Clips("clips_moving", 512, moving=True),
+STRAIGHT, SHORT_STRAIGHT, MOVING = (
+    Clips("clips", 2048),
+    Clips("clips_short", 1024, latent_frames=SHORT),
+    Clips("clips_moving", 1024, moving=True),
 )
 
 
@@ -77,12 +76,12 @@ AS_USED = TimestepDraw(equal_share=0.2, given_share=0.6, given_multipliers=(0.0,
 """Most clips with a given first frame, as image-to-video samples them, and some with one level, as text-to-video does."""
 AS_LOOPED = replace(AS_USED, given_frames=("0", "0, -1", "0, 1, 2, -2, -1"))
 RUNS: dict[str, Run] = {
-    PUSA: Run(zoo.BASE, TimestepDraw(), 1200),
-    LOOPS: Run(zoo.BASE, AS_LOOPED, 500, MOVING),
-    GIVEN: Run(zoo.BASE, AS_USED, 800, MORE_STRAIGHT),
-    HIGH_FULL: Run(zoo.HIGH_NOISE, TimestepDraw(), 100, SHORT_STRAIGHT),
-    HIGH_PARTIAL: Run(zoo.HIGH_NOISE, ABOVE, 100, SHORT_STRAIGHT),
-    CONTROL: Run(zoo.BASE, TimestepDraw(equal_share=1.0), 300),
+    PUSA: Run(zoo.BASE, TimestepDraw(), 1600),
+    LOOPS: Run(zoo.BASE, AS_LOOPED, 1000, MOVING),
+    GIVEN: Run(zoo.BASE, AS_USED, 800),
+    HIGH_FULL: Run(zoo.HIGH_NOISE, TimestepDraw(), 400, SHORT_STRAIGHT),
+    HIGH_PARTIAL: Run(zoo.HIGH_NOISE, ABOVE, 400, SHORT_STRAIGHT),
+    CONTROL: Run(zoo.BASE, TimestepDraw(equal_share=1.0), 600),
 }
 """In the order of their training; all else is equal."""
 ADVISED = 1.4  # strength that the authors of Pusa advise for their LoRAs

@@ -19,6 +19,7 @@ from .export import (
 )
 from .graph import Graph, Output
 from .layout import SLOT, Rectangle, arrange, node_size
+from .reroutes import Router
 
 LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 """A link's parts, which a subgraph names."""
@@ -78,6 +79,8 @@ def definition(split: Split) -> dict[str, Any]:
     graph = split.inner_graph()
     boxes = arrange(graph)
     links = graph_links(graph)
+    router = Router(graph, boxes)
+    router.lead(links)
     inputs = [boundary(split, one, slot, links, INPUT_SIDE) for slot, one in enumerate(split.inputs)]
     outputs = [boundary(split, one, slot, links, OUTPUT_SIDE) for slot, one in enumerate(split.outputs)]
     nodes = [ui_node(node, order, boxes.nodes[node.id], links) for order, node in enumerate(run_order(graph))]
@@ -90,7 +93,7 @@ def definition(split: Split) -> dict[str, Any]:
             "lastGroupId": len(graph.groups),
             "lastNodeId": nodes[-1]["id"],
             "lastLinkId": len(links),
-            "lastRerouteId": 0,
+            "lastRerouteId": len(router.reroutes),
         },
         "revision": 0,
         "config": {},
@@ -105,9 +108,16 @@ def definition(split: Split) -> dict[str, Any]:
         "widgets": [],
         "nodes": nodes,
         "groups": ui_groups(graph, boxes),
-        "links": [dict(zip(LINK, link, strict=True)) for link in links],
+        "links": [ui_link(link, router) for link in links],
+        **({"reroutes": [one.as_file() for one in router.reroutes]} if router.reroutes else {}),
         "extra": {},
     }
+
+
+def ui_link(link: list[Any], router: Router) -> dict[str, Any]:
+    """A link as a subgraph lists it."""
+    dot = router.last.get(link[0])
+    return {**dict(zip(LINK, link, strict=True)), **({"parentId": dot.id} if dot else {})}
 
 
 def boundary(split: Split, one: Crossing, slot: int, links: list[list[Any]], side: int) -> dict[str, Any]:

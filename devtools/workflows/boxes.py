@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .graph import Graph, Group, Node, Output
+from .graph import Column, Graph, Group, Node, Output
 from .node_types import Input, NodeType, OutputType
 
 OUTSIDE = frozenset({"LoadImage", "LoadVideo", "SaveVideo", "PreviewAny"})
@@ -146,8 +146,8 @@ class Split:
 
     def outer_graph(self) -> Graph:
         """The nodes outside with the box in their middle."""
-        columns = ("Given", self.box.title, "Result")
-        box = self.box_node(columns[1])
+        titles = {Column.FRAMES: "Given", Column.SAMPLING: self.box.title, Column.VIDEO: "Result"}
+        box = self.box_node(self.box.title)
         slots = {one.inner[0]: slot for slot, one in enumerate(self.outputs)}
         nodes: list[Node] = []
         for node in self.outside:
@@ -158,9 +158,9 @@ class Split:
                 for name, value in node.inputs.items()
             }
             after = any(isinstance(value, Output) for value in given.values())
-            nodes.append(replace(node, inputs=given, group=columns[2 if after else 0]))
+            nodes.append(replace(node, inputs=given, group=titles[Column.VIDEO if after else Column.FRAMES]))
         used = {node.group for node in (*nodes, box)}
-        groups = [Group(title, column, "#3f789e") for column, title in enumerate(columns) if title in used]
+        groups = [Group(title, column, "#3f789e") for column, title in titles.items() if title in used]
         return Graph(self.graph.title, [*nodes, box], groups, self.graph.notes)
 
     def box_node(self, group: str = "") -> BoxNode:

@@ -8,11 +8,15 @@ from .graph import Graph, Node, Output, Value
 from .layout import Arrangement, Rectangle, arrange
 from .model_files import ModelFile
 from .node_types import Input
+from .reroutes import Router
 
 COMFYUI_VERSION = "0.3.75"  # the version that the files were tested with
 PACK_ID = "pusa"
 PACK_VERSION = "0.1.0"
-NOTE_COLORS = {"color": "#432", "bgcolor": "#653"}  # ComfyUI's own for notes
+NOTE_COLORS = {
+    "color": "#432",
+    "bgcolor": "#000",
+}  # as in ComfyUI's templates: grey letters are read on black in both renderers
 ZOOM = 0.8  # the notes, which a person reads first, have letters of 10 pixels
 MUTED = 2  # LiteGraph's mode of a node that never runs
 OPTIONAL_SHAPE = 7  # LiteGraph's hollow circle
@@ -44,6 +48,8 @@ def ui_workflow(graph: Graph) -> dict[str, Any]:
     """The graph as the browser saves it, format 0.4, without subgraphs."""
     links = graph_links(graph)
     boxes = arrange(graph)
+    router = Router(graph, boxes)
+    router.lead(links)
     nodes = [ui_node(node, order, boxes.nodes[node.id], links) for order, node in enumerate(run_order(graph))]
     nodes.sort(key=lambda node: node["id"])
     first_note = max(node.id for node in graph.nodes) + 1
@@ -58,8 +64,18 @@ def ui_workflow(graph: Graph) -> dict[str, Any]:
         "links": links,
         "groups": ui_groups(graph, boxes),
         "config": {},
-        "extra": {"ds": boxes.view(ZOOM)},
+        "extra": {"ds": boxes.view(ZOOM), **ui_reroutes(router)},
         "version": 0.4,
+    }
+
+
+def ui_reroutes(router: Router) -> dict[str, Any]:
+    """The dots that links pass through, as format 0.4 keeps them."""
+    if not router.reroutes:
+        return {}
+    return {
+        "reroutes": [one.as_file() for one in router.reroutes],
+        "linkExtensions": [{"id": link, "parentId": dot.id} for link, dot in sorted(router.last.items())],
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from .model_files import ModelFile
@@ -49,12 +50,27 @@ class Node:
         return [value for value in self.inputs.values() if isinstance(value, ModelFile)]
 
 
+class Column(IntEnum):
+    """Where a group stands, from left to right. MODELS stand over all before SAMPLING."""
+
+    MODELS = 0
+    LOADERS = 1
+    FOLDER = 2
+    PROMPT = 3
+    LATER_PROMPT = 4
+    FRAMES = 5
+    SAMPLING = 6
+    SECOND_WINDOW = 7
+    VIDEO = 8
+    CHECKS = 9
+
+
 @dataclass(frozen=True)
 class Group:
     """A titled frame around nodes; groups of one column stand above one another."""
 
     title: str
-    column: int
+    column: Column
     color: str
 
 
@@ -69,7 +85,7 @@ class Graph:
     box: "Box | None" = None  # what the browser shows as one node
 
     @contextmanager
-    def group(self, title: str, column: int, color: str = "#3f789e") -> Iterator[None]:
+    def group(self, title: str, column: Column, color: str = "#3f789e") -> Iterator[None]:
         """Nodes added inside belong to this group."""
         self.groups.append(Group(title, column, color))
         yield

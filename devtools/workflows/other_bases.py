@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pusa_core.bases import MOCHI, WAN, WAN22_5B, Base
 
 from . import model_files as files
-from .graph import Graph, Node, Value
+from .graph import Column, Graph, Node, Value
 from .model_files import ModelFile
-from .recipes import GREEN, NEGATIVE, RED, clip, files_note, picture
+from .recipes import GREEN, NEGATIVE, RED, clip, files_note, picture, size_node
 
 PUSA_V05 = "RaphaelLiu/Pusa-V0.5"
 PUSA_MOCHI = ModelFile(PUSA_V05, "pusa_v0_dit.safetensors", "diffusion_models")
@@ -62,7 +62,7 @@ MOCHI_KIT = Kit(
 FIVE_B = Kit(
     "Wan2.2 5B", WAN22_5B, TI2V_5B, files.UMT5, "wan", WAN22_VAE, WAN22_VAE, 1280, 704, WAN22_5B.trained_length,
     WAN22_5B.steps, WAN22_5B.cfg,
-    ("**noise_multipliers**: 0 keeps a frame as it is, which is how this model was trained with a first frame; no LoRA is needed.",),
+    ("A multiplier of 0 keeps a frame as it is, which is how this model was trained with a first frame; no LoRA is needed.",),
 )  # fmt: skip
 SMALL = Kit(
     "Wan2.1 1.3B", WAN, T2V_1_3B, files.UMT5, "wan", files.WAN_VAE, files.WAN_VAE, 832, 480, WAN.trained_length, WAN.steps, 6.0,
@@ -95,11 +95,11 @@ class Loaded:
 
 def load(graph: Graph, kit: Kit) -> Loaded:
     """The groups of loaders."""
-    with graph.group("Models", 0, "#8A8"):
+    with graph.group("Models", Column.MODELS, "#8A8"):
         model = graph.add("UNETLoader", title=kit.title, unet_name=kit.model)
         if kit.lora:
             model = graph.add("PusaLoraLoader", model=model, lora_name=kit.lora, alpha=1.0, expert="wan2.1")
-    with graph.group("Text encoder and VAE", 0, "#8A8"):
+    with graph.group("Text encoder and VAE", Column.LOADERS, "#8A8"):
         clip_loader = graph.add("CLIPLoader", clip_name=kit.text_encoder, type=kit.encoder_type)
         decoder = graph.add("VAELoader", title="VAE", vae_name=kit.decoding_vae)
         encoder = decoder
@@ -110,7 +110,7 @@ def load(graph: Graph, kit: Kit) -> Loaded:
 
 def text(graph: Graph, loaded: Loaded, words: str) -> tuple[Node, Node]:
     """The group of the two prompts."""
-    with graph.group("Prompt", 1):
+    with graph.group("Prompt", Column.PROMPT):
         positive = graph.add(
             "CLIPTextEncode", title="What to show", color=GREEN, clip=loaded.clip, text=words
         )
@@ -133,12 +133,12 @@ def empty(graph: Graph, loaded: Loaded) -> Node:
 def finish(graph: Graph, loaded: Loaded, prompts: tuple[Node, Node], latent: Node, name: str) -> None:
     """Sampler, decoder and file."""
     kit = loaded.kit
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         sampled = graph.add(
             "PusaSampler", model=loaded.model, positive=prompts[0], negative=prompts[1], latent=latent, steps=kit.steps, cfg=kit.cfg
         )  # fmt: skip
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.decoder)
-    with graph.group("Video", 3):
+    with graph.group("Video", Column.VIDEO):
         video = graph.add("CreateVideo", images=images, fps=kit.base.fps)
         graph.add("SaveVideo", video=video, filename_prefix=f"video/{name}")
 
@@ -150,7 +150,7 @@ def text_to_video(graph: Graph, loaded: Loaded) -> None:
         loaded,
         "A red fox trots through fresh snow in a pine forest at sunrise. The camera follows at its side, golden light between the trees.",
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty(graph, loaded)
     finish(graph, loaded, prompts, latent, "pusa_text_to_video")
 
@@ -164,7 +164,7 @@ def of_pictures(*titles: str, positions: str, multipliers: dict[str, str]) -> Ca
             loaded,
             "One continuous shot with smooth, natural movement, while the camera slowly moves closer.",
         )
-        with graph.group("Frames", 1):
+        with graph.group("Frames", Column.FRAMES):
             latent = empty(graph, loaded)
             images = picture(graph, titles[0])
             for title in titles[1:]:
@@ -191,7 +191,7 @@ def extension(graph: Graph, loaded: Loaded) -> None:
     prompts = text(
         graph, loaded, "The shot goes on without a cut, in the same light and with the same movement."
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty(graph, loaded)
         latent = graph.add(
             "PusaConditionVideo", vae=loaded.encoder, latent=latent, video=clip(graph, "Clip"), task="extend",
@@ -207,7 +207,7 @@ def transition(graph: Graph, loaded: Loaded) -> None:
     prompts = text(
         graph, loaded, "The first scene changes into the second in one continuous, smooth movement."
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty(graph, loaded)
         latent = graph.add(
             "PusaTransition", vae=loaded.encoder, latent=latent, first=clip(graph, "First clip"), second=clip(graph, "Second clip"),
@@ -219,11 +219,12 @@ def transition(graph: Graph, loaded: Loaded) -> None:
 def folder(graph: Graph, loaded: Loaded) -> None:
     """One video for each picture of a folder, with the text file of its name as the prompt."""
     kit = loaded.kit
-    with graph.group("Folder", 1):
+    with graph.group("Folder", Column.FOLDER):
         item = graph.add(
             "PusaFolder", after_generate="fixed", folder="pusa", negative=NEGATIVE, steps=kit.steps, cfg=kit.cfg, length=kit.length,
             noise_multipliers="0.3",
         )  # fmt: skip
+    with graph.group("Prompt", Column.PROMPT):
         positive, negative = (
             graph.add("CLIPTextEncode", title=title, color=color, clip=loaded.clip, text=item.out(output))
             for title, color, output in (
@@ -231,7 +232,7 @@ def folder(graph: Graph, loaded: Loaded) -> None:
                 ("What to avoid", RED, "negative"),
             )
         )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = graph.add(
             kit.base.empty_latent_nodes[0],
             title="Video size",
@@ -243,13 +244,13 @@ def folder(graph: Graph, loaded: Loaded) -> None:
             "PusaConditionFrames", vae=loaded.encoder, latent=latent, images=item.out("image"), positions="0",
             noise_multipliers=item.out("noise_multipliers"),
         )  # fmt: skip
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         sampled = graph.add(
             "PusaSampler", model=loaded.model, positive=positive, negative=negative, latent=latent, seed=item.out("seed"),
             steps=item.out("steps"), cfg=item.out("cfg"),
         )  # fmt: skip
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.decoder)
-    with graph.group("Video", 3):
+    with graph.group("Video", Column.VIDEO):
         video = graph.add("CreateVideo", images=images, fps=kit.base.fps)
         graph.add("PusaFolderSave", video=video, item=item.out("item"))
 
@@ -260,9 +261,9 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
     prompts = text(
         graph, loaded, "The camera glides on and on through the landscape in steady, natural movement."
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         start = picture(graph, START)
-    with graph.group("Long video", 2):
+    with graph.group("Long video", Column.SAMPLING):
         settings: dict[str, Value] = {
             "width": kit.width, "height": kit.height, "window": kit.length, "overlap": kit.base.video_length(4), "fps": kit.base.fps,
             "steps": kit.steps, "cfg": kit.cfg, "duration": 15.0, "noise_multipliers": "0..0.2",
@@ -335,19 +336,21 @@ def other_workflows() -> Iterator[Graph]:
     for task in TASKS:
         for kit in task.kits:
             graph = Graph(f"Pusa {task.name} ({kit.title})")
+            if task.build is text_to_video:
+                kit = replace(kit, encoding_vae=kit.decoding_vae)  # nothing is given that would be encoded
             task.build(graph, load(graph, kit))
-            graph.note("How to use this workflow", usage_note(task, kit))
+            graph.note("How to use this workflow", usage_note(task, kit, graph))
             graph.note("Files", files_note(graph))
             yield graph
 
 
-def usage_note(task: Task, kit: Kit) -> str:
+def usage_note(task: Task, kit: Kit, graph: Graph) -> str:
     """What to turn, in which order."""
     base = kit.base
     steps = [
         *task.steps,
         *kit.hints,
-        f"**Video size and length**: {kit.width} x {kit.height} and {kit.length} frames at {base.fps:g} a second are what the model was "
+        f"{size_node(graph)}: {kit.width} x {kit.height} and {kit.length} frames at {base.fps:g} a second are what the model was "
         f"trained on. Sizes are multiples of {base.size_multiple}, lengths {base.lengths}.",
     ]
     if kit.encoding_vae is not kit.decoding_vae:

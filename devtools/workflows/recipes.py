@@ -11,7 +11,7 @@ from typing import Any
 
 from . import model_files as files
 from .boxes import Box, Turned
-from .graph import Graph, Node, Output, Value
+from .graph import Column, Graph, Node, Output, Value
 from .model_files import ModelFile
 
 WIDTH, HEIGHT, LENGTH, FPS = 832, 480, 81, 16
@@ -193,9 +193,9 @@ WAN22_SPEED = Family("Wan2.2", load_wan22_speed)
 
 def load(graph: Graph, family: Family) -> Loaded:
     """The groups of loaders."""
-    with graph.group("Models", 0, "#8A8"):
+    with graph.group("Models", Column.MODELS, "#8A8"):
         model = family.load(graph)
-    with graph.group("Text encoder and VAE", 0, "#8A8"):
+    with graph.group("Text encoder and VAE", Column.LOADERS, "#8A8"):
         clip = graph.add("CLIPLoader", clip_name=files.UMT5, type="wan")
         vae = graph.add("VAELoader", vae_name=files.WAN_VAE)
     if model.type == "PusaSpeed":
@@ -205,7 +205,7 @@ def load(graph: Graph, family: Family) -> Loaded:
 
 def prompt(graph: Graph, loaded: Loaded, text: str) -> tuple[Node, Node]:
     """The group of the two prompts."""
-    with graph.group("Prompt", 1):
+    with graph.group("Prompt", Column.PROMPT):
         positive = graph.add("CLIPTextEncode", title="What to show", color=GREEN, clip=loaded.clip, text=text)
         negative = graph.add(
             "CLIPTextEncode", title="What to avoid", color=RED, clip=loaded.clip, text=NEGATIVE
@@ -246,7 +246,7 @@ def sampled_images(
     graph: Graph, loaded: Loaded, text: tuple[Node, Node], latent: Node, *, model: Node | None = None
 ) -> Node:
     """The group with the sampler and the decoder; returns the decoded IMAGE."""
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         sampled = sample(graph, loaded, text, latent, model=model)
         return graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
 
@@ -263,7 +263,7 @@ def clip(graph: Graph, title: str) -> Node:
 
 def save(graph: Graph, images: Node, name: str, audio: Output | None = None) -> None:
     """The group that writes the file; `name` is its beginning."""
-    with graph.group("Video", 3):
+    with graph.group("Video", Column.VIDEO):
         sound = {"audio": audio} if audio else {}
         video = graph.add("CreateVideo", images=images, fps=float(FPS), **sound)
         graph.add("SaveVideo", video=video, filename_prefix=f"video/{name}")
@@ -271,7 +271,7 @@ def save(graph: Graph, images: Node, name: str, audio: Output | None = None) -> 
 
 def save_stitched(graph: Graph, images: Node, name: str, **stitch: "Node | Value") -> None:
     """The group that joins clips and generated frames and writes the file."""
-    with graph.group("Video", 3):
+    with graph.group("Video", Column.VIDEO):
         video = graph.add("PusaStitch", generated=images, overlap_frames=CONTEXT, **stitch)
         graph.add("SaveVideo", video=video, filename_prefix=f"video/{name}")
 
@@ -284,7 +284,7 @@ def text_to_video(graph: Graph, loaded: Loaded) -> None:
         "A red fox trots through fresh snow in a pine forest at sunrise, its breath visible in the cold air. "
         "The camera follows at its side, golden light between the trees.",
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
     save(graph, sampled_images(graph, loaded, text, latent), "pusa_text_to_video")
 
@@ -296,7 +296,7 @@ def image_to_video(graph: Graph, loaded: Loaded) -> None:
         loaded,
         "The scene comes to life with gentle, natural movement while the camera slowly moves closer.",
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         start = picture(graph, "First frame")
         latent = graph.add(
@@ -317,7 +317,7 @@ def image_to_video_at_two_sizes(graph: Graph, loaded: Loaded) -> None:
         loaded,
         "The scene comes to life with gentle, natural movement while the camera slowly moves closer.",
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         start = picture(graph, "First frame")
         latent = graph.add(
@@ -328,7 +328,7 @@ def image_to_video_at_two_sizes(graph: Graph, loaded: Loaded) -> None:
             positions="0",
             noise_multipliers="0.2",
         )
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         model = graph.add("PusaProgressive", model=loaded.model, until_sigma=0.95)
         sampled = sample(graph, loaded, text, latent, model=model)
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
@@ -345,14 +345,14 @@ def try_settings(graph: Graph, loaded: Loaded) -> None:
         loaded,
         "The scene comes to life with gentle, natural movement while the camera slowly moves closer.",
     )
-    with graph.group("Sweep", 1):
+    with graph.group("Sweep", Column.FRAMES):
         start = picture(graph, "First frame")
         sweep = graph.add(
             "PusaSweep", model=loaded.model, positive=text[0], negative=text[1], vae=loaded.vae, image=start,
             multipliers="0, 0.2, 0.4", steps=str(loaded.family.steps), seeds="0, 1, 2, 3", cfg=loaded.family.cfg,
         )  # fmt: skip
         graph.add("SaveVideo", video=sweep.out("video"), filename_prefix="video/pusa_try_settings")
-    with graph.group(FINAL, 2):
+    with graph.group(FINAL, Column.SAMPLING):
         latent = graph.add(
             "PusaConditionFrames",
             vae=loaded.vae,
@@ -375,7 +375,7 @@ def start_end_frames(graph: Graph, loaded: Loaded) -> None:
         "One continuous shot that begins with the first picture and ends with the last, with smooth, natural "
         "movement between them.",
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         first, last = picture(graph, "First frame"), picture(graph, "Last frame")
         pictures = graph.add("ImageBatch", image1=first, image2=last)
@@ -399,7 +399,7 @@ def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
         loaded,
         "The scene comes to life with gentle, natural movement while the camera slowly moves closer.",
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         start = picture(graph, "First frame")
         latent = graph.add(
@@ -410,7 +410,7 @@ def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
             positions="0",
             noise_multipliers="0.2",
         )
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         model = graph.add("PusaVectorizedTimesteps", model=loaded.model, latent=latent)
         sampler = graph.add("KSamplerSelect", sampler_name="dpmpp_2m")
         sigmas = graph.add("PusaScheduler", steps=loaded.steps)
@@ -426,7 +426,7 @@ def image_to_video_with_core_sampler(graph: Graph, loaded: Loaded) -> None:
             cfg=loaded.cfg,
         )
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
-    with graph.group("What the sampler does", 2):
+    with graph.group("What the sampler does", Column.CHECKS):
         graph.add("PusaDoctor", model=model, latent=latent, sigmas=sigmas)
         plot = graph.add("PusaSchedulePlot", sigmas=sigmas, latent=latent)
         graph.add("PreviewImage", images=plot)
@@ -438,7 +438,7 @@ def extension(graph: Graph, loaded: Loaded) -> None:
     text = prompt(
         graph, loaded, "The shot goes on without a cut, in the same light and with the same movement."
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         source = clip(graph, "Clip")
         latent = graph.add(
@@ -460,7 +460,7 @@ def extension_with_cache(graph: Graph, loaded: Loaded) -> None:
     text = prompt(
         graph, loaded, "The shot goes on without a cut, in the same light and with the same movement."
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         source = clip(graph, "Clip")
         latent = graph.add(
@@ -472,11 +472,11 @@ def extension_with_cache(graph: Graph, loaded: Loaded) -> None:
             context_frames=LONG_CONTEXT,
             noise_multipliers="0",
         )
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         model = graph.add("PusaFrozenFrameCache", model=loaded.model, refresh_every=2)
         sampled = sample(graph, loaded, text, latent, model=model)
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
-    with graph.group("Video", 3):
+    with graph.group("Video", Column.VIDEO):
         video = graph.add("PusaStitch", generated=images, overlap_frames=LONG_CONTEXT, first=source)
         graph.add("SaveVideo", video=video, filename_prefix="video/pusa_cached_extension")
 
@@ -486,7 +486,7 @@ def prepend(graph: Graph, loaded: Loaded) -> None:
     text = prompt(
         graph, loaded, "What happens before the clip, leading up to its first picture without a cut."
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         source = clip(graph, "Clip")
         latent = graph.add(
@@ -504,7 +504,7 @@ def prepend(graph: Graph, loaded: Loaded) -> None:
 def completion(graph: Graph, loaded: Loaded) -> None:
     """Keeps latent frames of your clip in place and makes the rest anew."""
     text = prompt(graph, loaded, "What happens in the clip between its first and its last frames.")
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         source = clip(graph, "Clip")
         frames = graph.add("PusaClipFrames", video=source)
@@ -526,7 +526,7 @@ def transition(graph: Graph, loaded: Loaded) -> None:
     text = prompt(
         graph, loaded, "The first scene changes into the second in one continuous, smooth movement."
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         first, second = clip(graph, "First clip"), clip(graph, "Second clip")
         latent = graph.add(
@@ -545,7 +545,7 @@ def transition(graph: Graph, loaded: Loaded) -> None:
 def loop_from_picture(graph: Graph, loaded: Loaded) -> None:
     """A video that begins and ends with your picture, for endless play."""
     text = prompt(graph, loaded, "Gentle movement that returns to where it began; the camera stands still.")
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         latent = graph.add(
             "PusaLoopConditions",
@@ -555,7 +555,7 @@ def loop_from_picture(graph: Graph, loaded: Loaded) -> None:
             kind="still",
             noise_multipliers="0.2, 0.5",
         )
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         sampled = sample(graph, loaded, text, latent)
         images = graph.add("PusaLoopDecode", vae=loaded.vae, samples=sampled, kind="still at both ends")
     save(graph, images, "pusa_picture_loop")
@@ -564,7 +564,7 @@ def loop_from_picture(graph: Graph, loaded: Loaded) -> None:
 def loop_from_clip(graph: Graph, loaded: Loaded) -> None:
     """Leads from the end of your clip back to its start, so that it plays without end."""
     text = prompt(graph, loaded, "The movement goes on and returns smoothly to where the clip began.")
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         source = clip(graph, "Clip")
         latent = graph.add(
@@ -589,9 +589,9 @@ def loop_from_text(graph: Graph, loaded: Loaded) -> None:
         loaded,
         "A waterfall in a green forest pours steadily into a clear pool, mist drifting, the camera stands still.",
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         # With few steps each must roll further, so that all places are visited.
         model = graph.add(
             "PusaLoopModel", model=loaded.model, roll_per_step=5 if loaded.family.steps < 10 else 2
@@ -606,7 +606,7 @@ def keyframes(graph: Graph, loaded: Loaded) -> None:
     text = prompt(
         graph, loaded, "One continuous shot through all pictures, with smooth, natural movement between them."
     )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
         first, middle, last = (picture(graph, f"{place} frame") for place in ("First", "Middle", "Last"))
         two = graph.add("ImageBatch", image1=first, image2=middle)
@@ -628,7 +628,7 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
         graph, loaded, "A small boat drifts down a calm river through a misty valley in the early morning."
     )
     start = graph.add("PusaPromptTime", title="First prompt from here", conditioning=first, start_seconds=0.0)
-    with graph.group("Later prompt", 1):
+    with graph.group("Later prompt", Column.LATER_PROMPT):
         later = graph.add(
             "CLIPTextEncode",
             title="What to show later",
@@ -643,9 +643,9 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
             start_seconds=5.0,
             earlier=start,
         )
-    with graph.group("First frame", 1):
+    with graph.group("First frame", Column.FRAMES):
         begin = picture(graph, "First frame")
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         video = graph.add(
             "PusaLongVideo",
             model=loaded.model,
@@ -672,7 +672,7 @@ def chained_long_video(graph: Graph, loaded: Loaded) -> None:
     text = prompt(
         graph, loaded, "A small boat drifts down a calm river through a misty valley in the early morning."
     )
-    with graph.group("Frames of window 1", 1):
+    with graph.group("Frames of window 1", Column.FRAMES):
         latent = empty_video(graph)
         start = graph.add(
             "PusaConditionFrames",
@@ -682,10 +682,10 @@ def chained_long_video(graph: Graph, loaded: Loaded) -> None:
             positions="0",
             noise_multipliers="0.2",
         )
-    with graph.group("Window 1", 2):
+    with graph.group("Window 1", Column.SAMPLING):
         sampled = sample(graph, loaded, text, start)
         first = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
-    with graph.group("Window 2 continues window 1", 2):
+    with graph.group("Window 2 continues window 1", Column.SECOND_WINDOW):
         more = graph.add(
             "PusaConditionVideo",
             vae=loaded.vae,
@@ -705,10 +705,10 @@ def chained_long_video(graph: Graph, loaded: Loaded) -> None:
             length=CONTEXT,
         )
         matched = graph.add("PusaColorMatch", images=second, reference=shared, matched_frames=CONTEXT)
-    with graph.group("Video", 3):
+    with graph.group("Video", Column.VIDEO):
         joined = graph.add("PusaStitch", generated=matched, first=first, overlap_frames=CONTEXT)
         graph.add("SaveVideo", video=joined, filename_prefix="video/pusa_chained")
-    with graph.group("Do the colours drift?", 3):
+    with graph.group("Do the colours drift?", Column.CHECKS):
         drift = graph.add("PusaColorDrift", images=joined.out("images"), window=LENGTH, overlap=CONTEXT)
         graph.add("PreviewImage", images=drift.out("plot"))
         graph.add("PreviewAny", title="Drift in figures", source=drift.out("report"))
@@ -730,7 +730,7 @@ def director(graph: Graph, loaded: Loaded, name: str, texts: Sequence[str | None
         "windows": windows,
         **project,
     }
-    with graph.group("Project", 1):
+    with graph.group("Project", Column.FRAMES):
         made = graph.add(
             "PusaDirector",
             model=loaded.model,
@@ -795,7 +795,7 @@ TWO_EXPERTS = (WAN22, WAN22_LIGHTX2V)
 
 def folder(graph: Graph, loaded: Loaded) -> None:
     """One video for each picture of a folder, named after it."""
-    with graph.group("Folder", 1):
+    with graph.group("Folder", Column.FOLDER):
         item = graph.add(
             "PusaFolder",
             after_generate="fixed",
@@ -804,13 +804,14 @@ def folder(graph: Graph, loaded: Loaded) -> None:
             steps=loaded.steps,
             cfg=loaded.cfg,
         )
+    with graph.group("Prompt", Column.PROMPT):
         positive = graph.add(
             "CLIPTextEncode", title="What to show", color=GREEN, clip=loaded.clip, text=item.out("prompt")
         )
         negative = graph.add(
             "CLIPTextEncode", title="What to avoid", color=RED, clip=loaded.clip, text=item.out("negative")
         )
-    with graph.group("Frames", 1):
+    with graph.group("Frames", Column.FRAMES):
         latent = graph.add(
             "EmptyHunyuanLatentVideo",
             title="Video size",
@@ -826,7 +827,7 @@ def folder(graph: Graph, loaded: Loaded) -> None:
             positions="0",
             noise_multipliers=item.out("noise_multipliers"),
         )
-    with graph.group("Sampling", 2):
+    with graph.group("Sampling", Column.SAMPLING):
         sampled = graph.add(
             "PusaSampler",
             model=loaded.model,
@@ -838,7 +839,7 @@ def folder(graph: Graph, loaded: Loaded) -> None:
             cfg=item.out("cfg"),
         )
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.vae)
-    with graph.group("Video", 3):
+    with graph.group("Video", Column.VIDEO):
         video = graph.add("CreateVideo", images=images, fps=float(FPS))
         graph.add("PusaFolderSave", video=video, item=item.out("item"))
 
@@ -890,7 +891,7 @@ SPEED = Turned(
     "speed",
     "PusaSpeed",
     "fast",
-    "LightX2V with 4 steps and cfg 1. Off: 30 steps and cfg 3 without it, fifteen times the work.",
+    "fast is LightX2V with 4 steps and cfg 1, full quality 30 steps and cfg 3 without it, fifteen times the work.",
 )
 SEED = Turned(
     "seed",
@@ -1163,7 +1164,7 @@ TASKS = (
         "story of five prompts",
         story,
         (
-            "**Timeline**: click a window and write its prompt; drag its edge to lengthen it, **+** adds one.",
+            "**Timeline**: click a window and write its prompt; drag its edge to lengthen it, **+ Window** adds one.",
             "**Finished windows** are shown while the next one runs. Lock what is good; retake what is not.",
             "**quality** draft makes small, quick versions first; final then follows them.",
         ),
@@ -1186,7 +1187,7 @@ TASKS = (
             "Queue once with **bridge** and the lock taken out, so that all three windows are there.",
             "Then set **bridge** on the window you do not like: it is made again from the end of the window before to the start of the window "
             "after, both of which stay.",
-            "**candidates**: how many to make; choose the best on the timeline and queue again.",
+            "**Retake** makes it anew, in as many candidates as the number beside it; choose the best on the timeline and queue again.",
         ),
         (WAN22_LIGHTX2V,),
     ),
@@ -1232,12 +1233,18 @@ def files_note(graph: Graph) -> str:
     return "\n".join(lines)
 
 
-def usage_note(task: Task, family: Family) -> str:
+def size_node(graph: Graph) -> str:
+    """The title of the node that sets the size, or its inputs where another node has them too."""
+    titles = [node.title for node in graph.nodes if (node.title or "").startswith("Video size")]
+    return f"**{titles[0]}**" if titles else "**width** and **height**"
+
+
+def usage_note(task: Task, family: Family, graph: Graph) -> str:
     """What to turn, in which order."""
     steps = [
         *task.steps,
         family.hint,
-        f"**Video size and length**: {WIDTH} x {HEIGHT} is quick to try; the authors work at 1280 x 720. "
+        f"{size_node(graph)}: {WIDTH} x {HEIGHT} is quick to try; the authors work at 1280 x 720. "
         f"{LENGTH} frames at {FPS} a second are five seconds. Lengths are 4n + 1.",
     ]
     return "\n".join([task.does, "", *(f"{number}. {step}" for number, step in enumerate(steps, 1))])
@@ -1248,7 +1255,7 @@ def build(task: Task, family: Family) -> Graph:
     in_steps = " step by step" if task.turned and family in TWO_EXPERTS else ""
     graph = Graph(f"Pusa {task.name}{in_steps} ({family.title})")
     task.build(graph, load(graph, family))
-    graph.note("How to use this workflow", usage_note(task, family))
+    graph.note("How to use this workflow", usage_note(task, family, graph))
     graph.note("Files", files_note(graph))
     return graph
 
@@ -1258,12 +1265,14 @@ def boxed(task: Task) -> Graph:
     graph = Graph(f"Pusa {task.name} (Wan2.2)")
     task.build(graph, load(graph, WAN22_SPEED))
     if not any(node.type == "SaveVideo" for node in graph.nodes):
-        with graph.group("Video", 3):  # Long Video writes its file itself, and nobody would see it in the box
+        with graph.group(
+            "Video", Column.VIDEO
+        ):  # Long Video writes its file itself, and nobody would see it in the box
             made = next(node for node in graph.nodes if node.type == "PusaLongVideo")
             graph.add("SaveVideo", video=made, filename_prefix="video/pusa_long_video")
     graph.box = Box(f"Pusa {task.name}", task.does, task.turned)
     steps = [task.given, *(f"**{turned.name}**: {turned.says}" for turned in task.turned if turned.says)]
-    opened = f"Everything else is in the box: open it by the symbol at its top right, or take the workflow {task.name} step by step."
+    opened = f"Everything else is in the box: open it by the symbol at its top right (in newer ComfyUIs by **Enter** below it), or take the workflow {task.name} step by step."
     graph.note(
         "How to use this workflow",
         "\n".join([task.does, "", *(f"{n}. {one}" for n, one in enumerate(steps, 1)), "", opened]),
@@ -1295,16 +1304,16 @@ def models_box() -> Graph:
 def training_data() -> Graph:
     """Caches a folder of clips for training, with your text encoder and VAE, and writes the training's settings."""
     graph = Graph("Pusa cache a folder for training (Wan2.1)")
-    with graph.group("Clips", 0):
+    with graph.group("Clips", Column.LOADERS):
         source = graph.add("PusaTrainingFolder", folder="training", dataset="my_clips")
-    with graph.group("Text encoder", 0, "#8A8"):
+    with graph.group("Text encoder", Column.LOADERS, "#8A8"):
         clip = graph.add("CLIPLoader", clip_name=files.UMT5, type="wan")
-    with graph.group("Captions", 1):
+    with graph.group("Captions", Column.PROMPT):
         caption = graph.add("CLIPTextEncode", title="Caption", clip=clip, text=source.out("caption"))
         empty = graph.add("CLIPTextEncode", title="No caption", clip=clip, text="")
-    with graph.group("VAE", 1, "#8A8"):
+    with graph.group("VAE", Column.PROMPT, "#8A8"):
         vae = graph.add("VAELoader", vae_name=files.WAN_VAE)
-    with graph.group("Cache files", 2):
+    with graph.group("Cache files", Column.SAMPLING):
         graph.add(
             "PusaTrainingClip",
             vae=vae,
@@ -1316,7 +1325,7 @@ def training_data() -> Graph:
             base="wan2.1-14b",
             empty=empty,
         )
-    with graph.group("Training", 3):
+    with graph.group("Training", Column.VIDEO):
         graph.add(
             "PusaTrainingConfig",
             after_generate="fixed",

@@ -1,7 +1,6 @@
 """The shipped workflow files: made by their recipes, consistent in themselves, true about files and folders."""
 
 import json
-import math
 import re
 from pathlib import Path
 
@@ -11,11 +10,12 @@ from devtools.node_ids import node_ids
 from devtools.workflows.__main__ import workflow_files
 from devtools.workflows.demo_zoo import DEMO_FILES, demo_version, has_demo
 from devtools.workflows.export import MUTED, PACK_VERSION
-from devtools.workflows.layout import BARS, FIRST_SLOT, SLOT, TALLER_IN_NODES_2, TITLE
+from devtools.workflows.layout import BARS, TALLER_IN_NODES_2, TITLE
 from devtools.workflows.model_files import TRAINED_LORA
 from devtools.workflows.node_types import NODE_TYPES
 from devtools.workflows.other_bases import other_workflows
 from devtools.workflows.recipes import all_workflows, blueprints
+from support.drawn_links import drawn_links
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("workflows", "workflows/api", "demo/workflows", "demo/workflows/api", "subgraphs")
@@ -24,14 +24,7 @@ GRAPHS = WAN_GRAPHS | {graph.title: graph for graph in other_workflows()}
 DEMOS = {graph.title: demo_version(graph) for graph in GRAPHS.values() if has_demo(graph)}
 UI_FILES = sorted([*(ROOT / "workflows").glob("*.json"), *(ROOT / "demo" / "workflows").glob("*.json")])
 TEMPLATE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
-CROWDED = ("folder of pictures", "try settings", "long video")
-"""Templates with more links past a column than it has lanes."""
-UNCROWDED = [
-    path
-    for path in UI_FILES
-    if path.stem.startswith("Pusa ") and not any(words in path.stem for words in CROWDED)
-]
-READ = {"CLIPTextEncode", "PusaDemoTextEncode", "MarkdownNote"}
+GRAZED = 36  # pixels at a node's sides that a curve may touch
 NOTE_LETTERS, SMALLEST_LETTERS = 10, 8  # pixels: of ComfyUI's notes at zoom 1, and what can be read
 MODEL_FOLDERS = {"diffusion_models", "text_encoders", "vae", "loras"}
 
@@ -57,7 +50,8 @@ def subgraphs(workflow: dict) -> list[dict]:
 def levels(workflow: dict) -> list[tuple[list[dict], list[list]]]:
     """(nodes, links as the top level writes them) of the workflow and of each box in it."""
     inner = [
-        (graph["nodes"], [list(link.values()) for link in graph["links"]]) for graph in subgraphs(workflow)
+        (graph["nodes"], [list(link.values())[:6] for link in graph["links"]])
+        for graph in subgraphs(workflow)
     ]
     return [(workflow["nodes"], workflow["links"]), *inner]
 
@@ -331,39 +325,43 @@ def check_places(nodes: list[dict], frames: list[list[float]]) -> None:
         assert sum(inside) == (0 if id in notes else 1)
 
 
-@pytest.mark.parametrize("path", UNCROWDED, ids=lambda path: path.stem)
-def test_no_link_runs_behind_a_prompt_or_a_note(path):
-    for nodes, links in levels(read(path)):
+@pytest.mark.parametrize(
+    "path", [*UI_FILES, *sorted((ROOT / "subgraphs").glob("*.json"))], ids=lambda path: path.stem
+)
+def test_no_link_runs_behind_a_node(path):
+    for nodes, links, reroutes, last in drawn_levels(read(path)):
+        assert last.keys() <= {link[0] for link in links}
         by_id = {node["id"]: node for node in nodes}
-        for _, source, source_slot, target, target_slot, _ in links:
-            if source < 0 or target < 0:
-                continue  # the sides of a box have no place of their own
-            start, end = by_id[source], by_id[target]
-            curve = drawn_link(
-                (start["pos"][0] + start["size"][0], start["pos"][1] + FIRST_SLOT + SLOT * source_slot),
-                (end["pos"][0], end["pos"][1] + FIRST_SLOT + SLOT * target_slot),
-            )
+        for (_, source, _, target, *_), points in drawn_links(nodes, links, reroutes, last):
             for node in nodes:
-                if node["type"] not in READ or node["id"] in (source, target):
-                    continue
                 (left, top), (width, height) = node["pos"], node["size"]
-                behind = [
-                    (x, y) for x, y in curve if left < x < left + width and top - TITLE < y < top + height
+                height += TALLER_IN_NODES_2.get(node["type"], 0)
+                hidden = [
+                    (x, y)
+                    for x, y in points
+                    if left + GRAZED < x < left + width - GRAZED and top - TITLE + 2 < y < top + height - 2
                 ]
-                assert not behind, (start["type"], end["type"], node.get("title"))
+                assert not hidden, (
+                    by_id[source]["type"],
+                    by_id[target]["type"],
+                    node.get("title", node["type"]),
+                )
 
 
-def drawn_link(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
-    """Points of the curve that LiteGraph draws from an output to an input."""
-    pull = math.dist(start, end) / 4
-    bends = [start, (start[0] + pull, start[1]), (end[0] - pull, end[1]), end]
-    points = []
-    for step in range(1, 32):
-        t = step / 32
-        shares = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
-        x, y = (sum(share * bend[axis] for share, bend in zip(shares, bends, strict=True)) for axis in (0, 1))
-        points.append((x, y))
-    return points
+def drawn_levels(workflow: dict) -> list[tuple[list[dict], list[list], list[dict], dict[int, int]]]:
+    """(nodes, links, reroutes, link -> its last reroute) of the workflow and of each box in it."""
+    extra = workflow.get("extra", {})
+    last = {one["id"]: one["parentId"] for one in extra.get("linkExtensions", [])}
+    inner = [
+        (
+            graph["nodes"],
+            [list(link.values())[:6] for link in graph["links"]],
+            graph.get("reroutes", []),
+            {link["id"]: link["parentId"] for link in graph["links"] if "parentId" in link},
+        )
+        for graph in subgraphs(workflow)
+    ]
+    return [(workflow["nodes"], workflow["links"], extra.get("reroutes", []), last), *inner]
 
 
 def test_a_workflow_opens_on_its_first_note_at_a_size_that_can_be_read(workflow):
