@@ -52,8 +52,9 @@ class Clips:
     moving: bool = False  # the richer world's motions; straight lines are all the published models know
 
 
-STRAIGHT, SHORT_STRAIGHT, MOVING = (
+STRAIGHT, HALF_STRAIGHT, SHORT_STRAIGHT, MOVING = (
     Clips("clips", 2048),
+    Clips("clips_half", 1024),
     Clips("clips_short", 1024, latent_frames=SHORT),
     Clips("clips_moving", 1024, moving=True),
 )
@@ -78,7 +79,7 @@ AS_LOOPED = replace(AS_USED, given_frames=("0", "0, -1", "0, 1, 2, -2, -1"))
 RUNS: dict[str, Run] = {
     PUSA: Run(zoo.BASE, TimestepDraw(), 1600),
     LOOPS: Run(zoo.BASE, AS_LOOPED, 1000, MOVING),
-    GIVEN: Run(zoo.BASE, AS_USED, 800),
+    GIVEN: Run(zoo.BASE, AS_USED, 800, HALF_STRAIGHT),
     HIGH_FULL: Run(zoo.HIGH_NOISE, TimestepDraw(), 400, SHORT_STRAIGHT),
     HIGH_PARTIAL: Run(zoo.HIGH_NOISE, ABOVE, 400, SHORT_STRAIGHT),
     CONTROL: Run(zoo.BASE, TimestepDraw(equal_share=1.0), 600),

@@ -5,7 +5,8 @@ Each weight is computed as ModelPatcher.patch_weight_to_device does it, from the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -89,7 +90,7 @@ class MergedWeights:
         if set_function is None:
             return symbols.stochastic_rounding(weight, original.dtype, seed=seed)
         try:
-            return set_function(weight, seed=seed, return_weight=True)
+            return stored(set_function, weight, seed)
         except NotImplementedError as error:  # a form that ComfyUI reads and cannot write
             raise PusaError(_not_mergeable(key, original)) from error
 
@@ -156,13 +157,27 @@ def _not_mergeable(key: str, weight: Tensor) -> str:
     return f"{key.removeprefix(DIT)} is kept in quantised form ({kind}), which a LoRA cannot be merged into. {MERGE_FIRST}"
 
 
+def stored(set_function: Callable[..., Any], weight: Tensor, seed: int) -> Tensor:
+    """A weight as its layer would store it. ComfyUI before 0.3.7x only stores, so there a twin of the layer is asked to."""
+    if "return_weight" in signature(set_function).parameters:
+        return set_function(weight, seed=seed, return_weight=True)
+    layer = set_function.__self__
+    twin = copy.copy(layer)
+    twin.__dict__["_parameters"] = dict(layer._parameters)
+    getattr(twin, set_function.__name__)(weight, inplace_update=False, seed=seed)
+    return getattr(twin, set_function.__name__.removeprefix("set_")).data
+
+
 def _require_setter(model: ModelPatcher, key: str) -> None:
     """Refuse a layer with a way of its own to store weights that cannot give one back without storing it."""
     _, set_function, _ = symbols.get_key_weight(model.model, key)
-    if set_function is not None and "return_weight" not in signature(set_function).parameters:
-        owner = type(getattr(set_function, "__self__", set_function)).__name__
+    if set_function is None or "return_weight" in signature(set_function).parameters:
+        return
+    owner = getattr(set_function, "__self__", set_function)
+    if not isinstance(owner, torch.nn.Module):
         raise PusaError(
-            f"{key.removeprefix(DIT)} is stored in a way of its own ({owner}) that this ComfyUI cannot merge into. {MERGE_FIRST}"
+            f"{key.removeprefix(DIT)} is stored in a way of its own ({type(owner).__name__}) that this ComfyUI cannot merge into. "
+            f"{MERGE_FIRST}"
         )
 
 

@@ -329,7 +329,7 @@ def test_without_memory_for_the_model_merged_and_recomputed_weights_sample_the_s
         monkeypatch.setattr(kind, "load", load_a_part)
     computed = count_calls(monkeypatch, comfy.lora, "calculate_weight")
     recomputed = ksampler(vectorized(patched, latent), latent)
-    assert len(computed) >= 12 * 6, "no weight was computed anew in the steps"
+    assert len(computed) > len(patched.patches), "no weight was computed anew in the steps"
     computed.clear()
     once = ksampler(vectorized(merged, latent), latent)
     assert not computed, "a merged model has no weight to compute"
@@ -568,6 +568,7 @@ def says_what_it_is_made_of(model):
     return hasattr(model.model.diffusion_model.blocks[0].ffn[0].weight, "state_dict")
 
 
+@pytest.mark.core("0.3.75")
 def test_a_quantised_layer_is_merged_or_refused_in_words(merge, with_lora):
     weights = tiny_wan.weights(10)
     model = comfy.sd.load_diffusion_model_state_dict(weights, metadata=fp8_layer(weights))
