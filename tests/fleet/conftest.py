@@ -24,7 +24,7 @@ SECONDS = 300  # of one command, on a very busy machine
 
 
 class Command:
-    """One `python -m pusa_core.fleet run`."""
+    """One `python -m pusa_core.fleet run`, whose servers take turns with other tests on an equal footing (Ray's niceness is 15)."""
 
     def __init__(self, output: Path | None, *arguments: object) -> None:
         """output: folder of the results, None where the items say it themselves."""
@@ -37,7 +37,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "RAY_worker_niceness": "0"},
         )
         self.lines: list[str] = []
 
