@@ -79,8 +79,7 @@ def definition(split: Split) -> dict[str, Any]:
     graph = split.inner_graph()
     boxes = arrange(graph)
     links = graph_links(graph)
-    router = Router(graph, boxes)
-    router.lead(links)
+    router = Router(graph, boxes).lead(links)
     inputs = [boundary(split, one, slot, links, INPUT_SIDE) for slot, one in enumerate(split.inputs)]
     outputs = [boundary(split, one, slot, links, OUTPUT_SIDE) for slot, one in enumerate(split.outputs)]
     nodes = [ui_node(node, order, boxes.nodes[node.id], links) for order, node in enumerate(run_order(graph))]

@@ -13,10 +13,7 @@ from .reroutes import Router
 COMFYUI_VERSION = "0.3.75"  # the version that the files were tested with
 PACK_ID = "pusa"
 PACK_VERSION = "0.1.0"
-NOTE_COLORS = {
-    "color": "#432",
-    "bgcolor": "#000",
-}  # as in ComfyUI's templates: grey letters are read on black in both renderers
+NOTE_COLORS = {"color": "#432", "bgcolor": "#000"}  # as in ComfyUI's templates: read in both renderers
 ZOOM = 0.8  # the notes, which a person reads first, have letters of 10 pixels
 MUTED = 2  # LiteGraph's mode of a node that never runs
 OPTIONAL_SHAPE = 7  # LiteGraph's hollow circle
@@ -48,8 +45,7 @@ def ui_workflow(graph: Graph) -> dict[str, Any]:
     """The graph as the browser saves it, format 0.4, without subgraphs."""
     links = graph_links(graph)
     boxes = arrange(graph)
-    router = Router(graph, boxes)
-    router.lead(links)
+    router = Router(graph, boxes).lead(links)
     nodes = [ui_node(node, order, boxes.nodes[node.id], links) for order, node in enumerate(run_order(graph))]
     nodes.sort(key=lambda node: node["id"])
     first_note = max(node.id for node in graph.nodes) + 1

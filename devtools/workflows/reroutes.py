@@ -11,10 +11,8 @@ from .layout import FIRST_SLOT, SLOT, SLOTS_END, TITLE, WIDGET, Arrangement, Rec
 
 Point = tuple[float, float]
 
-CLEAR, LANE_CLEAR = (
-    8,
-    40,
-)  # pixels that a link keeps from a node; along a lane, into which it swings with a curve
+CLEAR = 8  # pixels that a link keeps from a node
+LANE_CLEAR = 40  # the same along a lane, into which it swings with a curve
 LANE, SIDE = 14, 10  # pixels between two links that run side by side, and up and down
 LANES_TRIED, SIDES_TRIED, EDGES_TRIED = 8, 5, 10
 NEAR = 60  # pixels from a socket within which a curve turns without a dot
@@ -23,15 +21,15 @@ SAMPLES = 32  # points of a curve that are looked at
 TITLE_LETTER, TITLE_HEIGHT = 14, 40  # pixels of a group's title
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reroute:
-    """One dot. Links of one output share those they have in common."""
+    """One dot on the way of one link."""
 
     id: int
     x: float
     y: float
     before: "Reroute | None"  # on the way from the output
-    links: list[int] = field(default_factory=list)  # ids
+    link: int  # id
 
     def as_file(self) -> dict[str, Any]:
         """As workflow files write it."""
@@ -39,7 +37,7 @@ class Reroute:
             "id": self.id,
             **({"parentId": self.before.id} if self.before else {}),
             "pos": [self.x, self.y],
-            "linkIds": self.links,
+            "linkIds": [self.link],
         }
 
 
@@ -62,14 +60,19 @@ class Router:
             for title, frame in self.arrangement.groups.items()
         ]
         self.obstacles = [*map(widened, self.bodies.values()), *titles, *self.arrangement.notes]
+        offsets = [LANE_CLEAR - CLEAR + LANE * number for number in range(LANES_TRIED)]
+        self.lanes = {box.y - by for box in self.obstacles for by in offsets}
+        self.lanes |= {box.y + box.height + by for box in self.obstacles for by in offsets}
+        """Heights at which a link may run: above and below every obstacle."""
 
-    def lead(self, links: list[list[Any]]) -> None:
-        """links: as the UI file lists them. Those that are clear as they are stay so; short ways are found first."""
+    def lead(self, links: list[list[Any]]) -> "Router":
+        """links: as the UI file lists them. Those that are clear as they are stay so; short ways are found first. Returns itself."""
         blocked = [link for link in links if not self.is_clear(link)]
         for link in sorted(blocked, key=lambda link: math.dist(*self.ends(link))):
             way = self.way(link)
             if way is not None:
                 self.take(link, way)
+        return self
 
     def ends(self, link: list[Any]) -> tuple[Point, Point]:
         """Where a link begins and ends."""
@@ -91,7 +94,7 @@ class Router:
         output = Output(link[1], link[2])
         outs = [x for x in self.edges(start, 1) if self.is_open(piece(start, (x, start[1])), link[1])]
         ins = [x for x in self.edges(end, -1) if self.is_open(piece(end, (x, end[1])), link[3])]
-        lanes = sorted((abs(y - start[1]) + abs(end[1] - y), y) for y in self.lanes())
+        lanes = sorted((abs(y - start[1]) + abs(end[1] - y), y) for y in self.lanes)
         best, found = math.inf, None
         for left, right in itertools.product(outs, ins):
             along = abs(left - start[0]) + abs(right - left) + abs(end[0] - right)
@@ -109,14 +112,6 @@ class Router:
         ahead = sorted(direction * (side - socket[0]) for side in sides)
         turns = [by + SIDE * number for by in ahead if by >= 0 for number in range(1, SIDES_TRIED + 1)]
         return [socket[0] + direction * by for by in turns[:EDGES_TRIED]]
-
-    def lanes(self) -> list[float]:
-        """Heights at which a link may run: above and below every obstacle."""
-        offsets = [LANE_CLEAR - CLEAR + LANE * number for number in range(LANES_TRIED)]
-        return sorted(
-            {box.y - by for box in self.obstacles for by in offsets}
-            | {box.y + box.height + by for box in self.obstacles for by in offsets}
-        )
 
     def is_open(self, piece: Rectangle, own: int) -> bool:
         """Whether a piece that begins at a node keeps clear of all others."""
@@ -142,11 +137,8 @@ class Router:
             way = [*way, into]
         before: Reroute | None = None
         for x, y in way:
-            before = Reroute(len(self.reroutes) + 1, x, y, before)
+            before = self.last[link[0]] = Reroute(len(self.reroutes) + 1, x, y, before, link[0])
             self.reroutes.append(before)
-            before.links.append(link[0])
-        if before is not None:
-            self.last[link[0]] = before
 
 
 def piece(start: Point, end: Point) -> Rectangle:

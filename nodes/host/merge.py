@@ -159,7 +159,7 @@ def _not_mergeable(key: str, weight: Tensor) -> str:
 
 def stored(set_function: Callable[..., Any], weight: Tensor, seed: int) -> Tensor:
     """A weight as its layer would store it. ComfyUI before 0.3.7x only stores, so there a twin of the layer is asked to."""
-    if "return_weight" in signature(set_function).parameters:
+    if _gives_back(set_function):
         return set_function(weight, seed=seed, return_weight=True)
     layer = set_function.__self__
     twin = copy.copy(layer)
@@ -168,10 +168,15 @@ def stored(set_function: Callable[..., Any], weight: Tensor, seed: int) -> Tenso
     return getattr(twin, set_function.__name__.removeprefix("set_")).data
 
 
+def _gives_back(set_function: Callable[..., Any]) -> bool:
+    """Whether a layer's own way to store a weight can give it back instead."""
+    return "return_weight" in signature(set_function).parameters
+
+
 def _require_setter(model: ModelPatcher, key: str) -> None:
-    """Refuse a layer with a way of its own to store weights that cannot give one back without storing it."""
+    """Refuse a way to store weights that neither gives one back nor belongs to a layer, whose twin can be asked."""
     _, set_function, _ = symbols.get_key_weight(model.model, key)
-    if set_function is None or "return_weight" in signature(set_function).parameters:
+    if set_function is None or _gives_back(set_function):
         return
     owner = getattr(set_function, "__self__", set_function)
     if not isinstance(owner, torch.nn.Module):

@@ -311,7 +311,9 @@ def test_each_expert_is_merged_on_its_own(pack, merge, with_lora, load_tiny_wan)
 # Low VRAM
 
 
-@pytest.mark.parametrize("partly", [1, 4_000_000])
+@pytest.mark.parametrize(  # 0.3.64 keeps less away: of 4 MB too little to tell
+    "partly", [1, 2_000_000, pytest.param(4_000_000, marks=pytest.mark.core("0.3.75"))]
+)
 def test_without_memory_for_the_model_merged_and_recomputed_weights_sample_the_same(
     partly, merge, with_lora, load_tiny_wan, monkeypatch
 ):
@@ -329,7 +331,7 @@ def test_without_memory_for_the_model_merged_and_recomputed_weights_sample_the_s
         monkeypatch.setattr(kind, "load", load_a_part)
     computed = count_calls(monkeypatch, comfy.lora, "calculate_weight")
     recomputed = ksampler(vectorized(patched, latent), latent)
-    assert len(computed) > len(patched.patches), "no weight was computed anew in the steps"
+    assert len(computed) >= 12 * 6, "no weight was computed anew in the steps"
     computed.clear()
     once = ksampler(vectorized(merged, latent), latent)
     assert not computed, "a merged model has no weight to compute"

@@ -6,10 +6,8 @@ from itertools import pairwise
 
 from devtools.workflows.layout import FIRST_SLOT, SLOT, SLOTS_END, WIDGET
 
-PULL, MOST_PULL = (
-    0.25,
-    80,
-)  # how far a curve goes straight on: a share of its length; at a reroute at most so many pixels
+PULL = 0.25  # how far a curve goes straight on, of the distance between its ends
+MOST_PULL = 80  # pixels, at a reroute
 POINTS = 24  # of each piece that are looked at
 
 
