@@ -23,7 +23,7 @@ PUSA_HIGH_NOISE = Plan("pusa_high_noise", steps=1200, learning_rate=2e-3, seed=5
 PUSA_LOW_NOISE = Plan("pusa_low_noise", steps=1200, learning_rate=2e-3, seed=53)
 ADAPTED_MODEL = {PUSA: BASE, CONTROL: BASE, PUSA_HIGH_NOISE: HIGH_NOISE, PUSA_LOW_NOISE: LOW_NOISE}
 DRAWS = {PUSA: VECTORIZED, CONTROL: SCALAR, PUSA_HIGH_NOISE: VECTORIZED, PUSA_LOW_NOISE: VECTORIZED}
-"""The authors' independent draw, also for the experts, which their author trains on the full range; the control draws one a clip."""
+"""Over the full range, also for the experts, as their author trains them; the control draws one level a clip."""
 
 
 def train_pusa(plan: Plan, runs: Path) -> None:

@@ -1,6 +1,7 @@
 """Claims: training resumes exactly, draws the noise levels the papers say, and writes LoRAs that loaders read back."""
 
 import json
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -76,9 +77,10 @@ def test_the_learning_rate_warms_up_and_decays():
 
 
 def test_the_zoo_is_trained_with_the_authors_shift_and_draws():
-    """Pusa and its experts draw every frame on its own, over the full range; the control and the base one level a clip."""
+    """Pusa and its experts draw most frames on their own, over the full range; the control and the base one level a clip."""
     for plan in (pusa.PUSA, pusa.PUSA_HIGH_NOISE, pusa.PUSA_LOW_NOISE):
-        assert pusa.DRAWS[plan] == TimestepDraw()
+        assert replace(pusa.DRAWS[plan], equal_share=0.0) == TimestepDraw()
+        assert pusa.DRAWS[plan].equal_share < 0.5
     levels = pusa.DRAWS[pusa.CONTROL].draw(9, 0, 0, 0)[0]
     assert (levels == levels[0]).all()
     assert {draw.shift for draw in pusa.DRAWS.values()} == {5.0}
