@@ -91,7 +91,7 @@ class DirectorRequest:
             raise PusaError(
                 f"name is {self.name!r}; write a folder of its own for the project, such as pusa_project."
             )
-        if re.search(r"\.\d+$", found.name):
+        if re.search(r"\.\d+(\.draft)?$", found.name):
             raise PusaError(
                 f"name is {self.name!r}, and its video would be called as a part of a window is ({found.name}.mp4). Write {found.name.replace('.', '_')}."
             )

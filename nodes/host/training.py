@@ -142,12 +142,12 @@ def write_config(request: ConfigRequest) -> tuple[str, str, str]:
     text = config_text(config_of(request.table(), root, path.name))
     root.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
-    python, run, config = map(_word, (sys.executable, PACK / "pusa_core" / "training" / "run.py", path))
-    command = f"{python} {run} {request.kind} {config}"
+    python, run, config = map(_word, (sys.executable, PACK / "pusa_core" / "run.py", path))
+    command = f"{python} {run} training {request.kind} {config}"
     power_shell = " In PowerShell put & before it." if python.startswith('"') and os.name == "nt" else ""
     said = (
         f"{command}\n\nOnce before it: {python} -m pip install -r {_word(PACK / 'requirements-train.txt')}.{power_shell} "
-        f"On several devices: accelerate launch {run} {request.kind} {config}."
+        f"On several devices: accelerate launch {run} training {request.kind} {config}."
     )
     return command, _below_output(path), said
 

@@ -271,7 +271,9 @@ class ProjectFolder:
         """Write project.json."""
         path = self.folder / RECORD
         with _told(self.folder), _cleared(path):
-            _unfinished(path).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            # half of a surrogate pair, which a prompt from elsewhere can have, becomes JSON's own escape
+            _unfinished(path).write_text(text, "utf-8", errors="backslashreplace")
             _settle(path)
 
     def join(

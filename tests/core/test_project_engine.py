@@ -44,6 +44,16 @@ def remade(folder: Path, project: str, studio: FlatStudio | None = None) -> list
 SIX = [{} for _ in range(6)]
 
 
+def test_half_of_a_surrogate_pair_in_a_prompt_is_kept_in_the_record(tmp_path):
+    """Which JSON can say, and UTF-8 cannot."""
+    folder = ProjectFolder(tmp_path / "film")
+    with folder.taken():
+        folder.record({"prompt": "a fish \ud83d, \u9c7c"})
+    assert json.loads((tmp_path / "film" / "project.json").read_text("utf-8")) == {
+        "prompt": "a fish \ud83d, \u9c7c"
+    }
+
+
 def test_a_project_becomes_a_video_with_every_frame_once(tmp_path):
     made = run(tmp_path / "film", text({}, {}, {}), FlatStudio())
     frames = clip_of_file(tmp_path / "film" / "film.mp4").all(None)

@@ -297,6 +297,7 @@ def test_a_cancelled_project_goes_on_to_the_same_files(
         (text({}, keys=[{"at": 3, "picture": "../gone.png"}]), {}, "lies outside ComfyUI's input folder"),
         (text({}), {"name": "../elsewhere"}, "lies outside ComfyUI's output folder"),
         (text({}), {"name": "films/w1.0"}, "called as a part of a window is"),
+        (text({}), {"name": "w1.0.draft"}, "called as a part of a window is"),
         (text({}), {"name": ""}, "write a folder of its own"),
         (text({}), {"width": 40}, "40 x 32; Wan needs multiples of 16"),
         (text({}), {"clip": None}, "No CLIP came in"),
