@@ -15,7 +15,6 @@ from .latents import TrainingClips
 from .plan import Plan, trained_weights
 
 DIT = WanConfig(dim=256, ffn_dim=512, layers=4)
-BATCH = 32
 FRAMES = (5, 5, 9)  # latent frames of a training clip, drawn evenly: 17 or 33 pixel frames
 VECTORIZED = TimestepDraw(equal_share=0.2)
 """The authors' (shift 5, every latent frame on its own) for four clips of five; one level a clip for the fifth, as text-to-video gives
@@ -32,11 +31,11 @@ class Batch:
 
     def __init__(self, plan: Plan, step: int, clips: TrainingClips, draw: TimestepDraw):
         frames = FRAMES[int(torch.randint(len(FRAMES), ()))]
-        self.clean, captions = clips.draw(BATCH, frames)
-        drawn = [draw.draw(frames, plan.seed, step, sample)[0] for sample in range(BATCH)]
+        self.clean, captions = clips.draw(plan.batch, frames)
+        drawn = [draw.draw(frames, plan.seed, step, sample)[0] for sample in range(plan.batch)]
         self.sigmas = torch.stack(drawn)  # [B, F]
         self.noise = torch.stack(
-            [draw_noise(self.clean.shape[1:], plan.seed, step, sample) for sample in range(BATCH)]
+            [draw_noise(self.clean.shape[1:], plan.seed, step, sample) for sample in range(plan.batch)]
         )
         self.captions = hide_words(captions, clips)  # [B, L], rows of the vocabulary
 

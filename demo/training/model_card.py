@@ -12,7 +12,7 @@ import torch
 
 from .. import data, world
 from ..report import table
-from . import distill, flow, latents, lora, pusa, vae
+from . import distill, flow, latents, lora, pusa, text_to_video, vae
 from .experts import HIGH_NOISE, LOW_NOISE
 from .files import DISTILL_FILES, DIT_FILES, LIGHTNING_FILES, PUSA_FILES, VAE_FILE, sha256
 from .plan import Plan, finished
@@ -118,7 +118,7 @@ def _facts(runs: Path) -> dict[str, object]:
         "dim": flow.DIT.dim,
         "layers": flow.DIT.layers,
         "ffn": flow.DIT.ffn_dim,
-        "batch": flow.BATCH,
+        "batch": text_to_video.BASE.batch,
         "pusa_rank": pusa.RANK,
         "equal": flow.VECTORIZED.equal_share,
         "student_rank": distill.RANK,

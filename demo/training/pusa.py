@@ -17,10 +17,10 @@ from .plan import Plan, train
 from .text_to_video import BASE
 
 RANK = 16
-PUSA = Plan("pusa", steps=2000, learning_rate=2e-3, seed=51)
+PUSA = Plan("pusa", steps=2000, learning_rate=2e-3, seed=51, batch=8)
 CONTROL = replace(PUSA, name="pusa_control")
-PUSA_HIGH_NOISE = Plan("pusa_high_noise", steps=1200, learning_rate=2e-3, seed=52)
-PUSA_LOW_NOISE = Plan("pusa_low_noise", steps=1200, learning_rate=2e-3, seed=53)
+PUSA_HIGH_NOISE = Plan("pusa_high_noise", steps=1200, learning_rate=2e-3, seed=52, batch=8)
+PUSA_LOW_NOISE = Plan("pusa_low_noise", steps=1200, learning_rate=2e-3, seed=53, batch=8)
 ADAPTED_MODEL = {PUSA: BASE, CONTROL: BASE, PUSA_HIGH_NOISE: HIGH_NOISE, PUSA_LOW_NOISE: LOW_NOISE}
 DRAWS = {PUSA: VECTORIZED, CONTROL: SCALAR, PUSA_HIGH_NOISE: VECTORIZED, PUSA_LOW_NOISE: VECTORIZED}
 """Over the full range, also for the experts, as their author trains them; the control draws one level a clip."""

@@ -101,15 +101,14 @@ class Clips(NamedTuple):
 
 
 @pytest.mark.parametrize("draw", [VECTORIZED, SCALAR])
-def test_a_step_of_the_zoos_lora_is_the_trainers_loss_and_repeats_to_the_bit(draw, monkeypatch):
-    monkeypatch.setattr(flow, "BATCH", 4)
+def test_a_step_of_the_zoos_lora_is_the_trainers_loss_and_repeats_to_the_bit(draw):
     clips = Clips(torch.randn(6, 16, 9, 4, 4), torch.randint(5, (6, 3)), torch.randn(5, 4096))
     model = WanDiT.from_state_dict(tiny_wan.weights(1))
     trained = lora.adapt(model, rank=2, seed=1)
     gradients = []
     for _ in range(2):
         torch.manual_seed(4)
-        batch = flow.Batch(PLAN, 7, clips, draw)
+        batch = flow.Batch(replace(PLAN, batch=4), 7, clips, draw)
         call = flow.velocity_of(model, model.velocity, clips, batch.captions)
         loss = vta_loss(call, batch.clean, batch.captions, batch.noise, batch.sigmas)
         gradients.append(torch.autograd.grad(loss, trained))
