@@ -99,7 +99,9 @@ class Student:
 
 
 STUDENTS = {
-    "lightx2v": Student(Plan("lightx2v", 1000, 1e-3, seed=61, batch=16), BASE, "base", (0, 1, 2, 3), with_bias=True),
+    "lightx2v": Student(
+        Plan("lightx2v", 1000, 1e-3, seed=61, batch=16), BASE, "base", (0, 1, 2, 3), with_bias=True
+    ),
     "lightx2v_high_noise": Student(
         Plan("lightx2v_high_noise", 600, 1e-3, seed=62, batch=16), HIGH_NOISE, "experts", (0, 1), False
     ),
