@@ -15,10 +15,9 @@ from .latents import TrainingClips
 from .plan import Plan, trained_weights
 
 DIT = WanConfig(dim=256, ffn_dim=512, layers=4)
+BATCH = 32
 FRAMES = (5, 5, 9)  # latent frames of a training clip, drawn evenly: 17 or 33 pixel frames
-VECTORIZED = TimestepDraw(equal_share=0.2)
-"""The authors' (shift 5, every latent frame on its own) for four clips of five; one level a clip for the fifth, as text-to-video gives
-them, which the authors' draw alone almost never does (docs/RESULTS.md: it cost text-to-video 5 points at 17 frames)."""
+VECTORIZED = TimestepDraw()  # the authors': shift 5, every latent frame on its own
 SCALAR = TimestepDraw(equal_share=1.0)
 NO_CAPTION = 0.12  # share of clips whose caption is hidden, for classifier-free guidance
 NO_WORD = 0.04  # share of words that are hidden
@@ -31,11 +30,11 @@ class Batch:
 
     def __init__(self, plan: Plan, step: int, clips: TrainingClips, draw: TimestepDraw):
         frames = FRAMES[int(torch.randint(len(FRAMES), ()))]
-        self.clean, captions = clips.draw(plan.batch, frames)
-        drawn = [draw.draw(frames, plan.seed, step, sample)[0] for sample in range(plan.batch)]
+        self.clean, captions = clips.draw(BATCH, frames)
+        drawn = [draw.draw(frames, plan.seed, step, sample)[0] for sample in range(BATCH)]
         self.sigmas = torch.stack(drawn)  # [B, F]
         self.noise = torch.stack(
-            [draw_noise(self.clean.shape[1:], plan.seed, step, sample) for sample in range(plan.batch)]
+            [draw_noise(self.clean.shape[1:], plan.seed, step, sample) for sample in range(BATCH)]
         )
         self.captions = hide_words(captions, clips)  # [B, L], rows of the vocabulary
 

@@ -17,13 +17,13 @@ from .plan import Plan, train
 from .text_to_video import BASE
 
 RANK = 16
-PUSA = Plan("pusa", steps=2000, learning_rate=2e-3, seed=51, batch=8)
+PUSA = Plan("pusa", steps=2000, learning_rate=2e-3, seed=51)
 CONTROL = replace(PUSA, name="pusa_control")
-PUSA_HIGH_NOISE = Plan("pusa_high_noise", steps=1200, learning_rate=2e-3, seed=52, batch=8)
-PUSA_LOW_NOISE = Plan("pusa_low_noise", steps=1200, learning_rate=2e-3, seed=53, batch=8)
+PUSA_HIGH_NOISE = Plan("pusa_high_noise", steps=1200, learning_rate=2e-3, seed=52)
+PUSA_LOW_NOISE = Plan("pusa_low_noise", steps=1200, learning_rate=2e-3, seed=53)
 ADAPTED_MODEL = {PUSA: BASE, CONTROL: BASE, PUSA_HIGH_NOISE: HIGH_NOISE, PUSA_LOW_NOISE: LOW_NOISE}
 DRAWS = {PUSA: VECTORIZED, CONTROL: SCALAR, PUSA_HIGH_NOISE: VECTORIZED, PUSA_LOW_NOISE: VECTORIZED}
-"""Over the full range, also for the experts, as their author trains them; the control draws one level a clip."""
+"""The authors' independent draw, also for the experts, which their author trains on the full range; the control draws one a clip."""
 
 
 def train_pusa(plan: Plan, runs: Path) -> None:
