@@ -43,17 +43,13 @@ def tracked(pack_root) -> list[str]:
 
 @pytest.fixture(scope="module")
 def published(pack_root, tracked) -> list[str]:
-    """The files of the published archive: what git tracks, less .comfyignore."""
-    lines = (pack_root / ".comfyignore").read_text("utf-8").splitlines()
-    patterns = [line for line in lines if line and not line.startswith("#")]
-    assert not any("*" in pattern or pattern.startswith("!") for pattern in patterns), (
-        "keep .comfyignore plain"
-    )
-    return [name for name in tracked if not any(is_under(name, pattern) for pattern in patterns)]
-
-
-def is_under(name: str, pattern: str) -> bool:
-    return name.startswith(pattern) if pattern.endswith("/") else name == pattern
+    """The files of the published archive: what git tracks, less .comfyignore, which is read as a .gitignore."""
+    command = ["git", "-c", "core.excludesFile=.comfyignore", "check-ignore", "--no-index", "--stdin"]
+    names = "\n".join(tracked)
+    listed = subprocess.run(command, cwd=pack_root, input=names, capture_output=True, text=True, check=False)
+    ignored = set(listed.stdout.splitlines())
+    assert "dev.py" in ignored
+    return [name for name in tracked if name not in ignored]
 
 
 def sources(names, pack_root, *patterns):
@@ -82,6 +78,12 @@ def test_everything_the_pack_needs_is_published(published):
     )
 
 
+def test_every_help_page_and_its_picture_is_published(published, pack_root):
+    pages = {path.relative_to(pack_root).as_posix() for path in (pack_root / "js" / "docs").rglob("*.*")}
+    assert len(pages) > 3 * len(node_ids(pack_root))
+    assert pages <= set(published)
+
+
 def test_published_python_has_nothing_that_the_registrys_scanner_flags(published, pack_root):
     assert flagged(published, pack_root, FLAGGED_IN_PYTHON, "*.py") == []
 
@@ -108,7 +110,7 @@ def test_no_file_names_a_folder_of_somebodys_machine(tracked, pack_root):
 def test_no_published_text_names_a_file_that_the_archive_lacks(published, pack_root):
     """Installed, a text can point at a help page or at the repository's address; README.md is the repository's own front page."""
     lines = (pack_root / ".comfyignore").read_text("utf-8").splitlines()
-    ignored = [line for line in lines if line and not line.startswith("#")]
+    ignored = [line.removeprefix("/") for line in lines if line and not line.startswith("#")]
     named = "|".join(re.escape(line) + (r"[\w.-]" if line.endswith("/") else r"\b") for line in ignored)
     lacking = re.compile(rf"(?<![\w/.-])(?:{named})")
     assert lacking.search("see docs/PERFORMANCE.md")
