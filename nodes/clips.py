@@ -26,7 +26,7 @@ CLIP_TYPES = [io.Video, io.Image]
 
 FRAME_RATE_TOOLTIP = "Frames per second of a clip that comes in as IMAGE, 1 to 240. A VIDEO knows its own time stamps and ignores this."
 FPS_TOOLTIP = "Frames per second at which the clip is read, nearest in time. 16 is Wan's rate, 24 that of Wan2.2 5B, 30 Mochi's; 0 takes every frame as it is, like Pusa's own scripts (a 30 fps clip then moves in slow motion)."
-CONTEXT_TOOLTIP = "Video frames the clip and the new video share, 4n + 1 (6n + 1 for Mochi): 13 are latent frames 0 to 3 at the start, or the last 3 at the end (there the clip's very first frame is generated again)."
+CONTEXT_TOOLTIP = "Video frames the clip and the new video share, 4n + 1 (6n + 1 for Mochi, 8n + 1 for LTX-Video): 13 are latent frames 0 to 3 at the start, or the last 3 at the end (there the clip's very first frame is generated again)."
 MULTIPLIERS_TOOLTIP = "Noise per latent frame given, 0 (kept as given) to 1 (ignored): one value, one for each, or a ramp over them (0..0.4). The authors extend with 0.2, 0.4, 0.4, 0.4 on Wan2.2 and 0, 0.3, 0.4, 0.5 on Wan2.1."
 RESIZE_TOOLTIP = "How a clip of other proportions becomes the video's size: crop the sides, letterbox with black, or stretch."
 

@@ -50,8 +50,8 @@ class PusaLoraLoader(io.ComfyNode):
                     max=20.0,
                     step=0.01,
                     tooltip=(
-                        "The Pusa authors' lora_alpha, a direct multiplier. 1.4 to 1.5 is their advice "
-                        "(Wan2.2: high 1.5, low 1.4). Larger follows the given frames more closely, with less motion."
+                        "The Pusa authors' lora_alpha, a direct multiplier. They advise 1.3 to 1.5 for Wan2.1, "
+                        "1.4 to 1.6 for Wan2.2 (begin with high 1.5, low 1.4). Larger follows the given frames more closely, with less motion."
                     ),
                 ),
                 io.Combo.Input("expert", options=list(EXPERTS), default=AUTO, tooltip=EXPERT_TOOLTIP),

@@ -18,7 +18,7 @@ from .clips import CLIP_TYPES, FRAME_RATE_TOOLTIP, RESIZE_TOOLTIP
 from .host.schema import of_today, search_words
 from .host.video import clip_of, said_of, video_of_frames
 
-SIXTEEN, OF_THE_CLIP = RATES = ("16 fps", "of the clip")
+SIXTEEN, OF_THE_CLIP, OF_THE_GENERATED = RATES = ("16 fps", "of the clip", "of the generated")
 GENERATED, OF_CLIP = SIZES = ("generated", "clip")
 
 
@@ -40,7 +40,7 @@ class PusaStitch(io.ComfyNode):
             inputs=[
                 io.Image.Input(
                     "generated",
-                    tooltip="The decoded new frames (VAE Decode), 16 a second, with the shared ones still in them.",
+                    tooltip="The decoded new frames (VAE Decode), generated_fps a second, with the shared ones still in them.",
                 ),
                 io.MultiType.Input(
                     "first",
@@ -68,13 +68,13 @@ class PusaStitch(io.ComfyNode):
                     min=0,
                     max=2049,
                     step=1,
-                    tooltip="Of the repeated frames, how many (16 a second) fade from the clip into the generated ones; 0 cuts. The length stays the same.",
+                    tooltip="Of the repeated frames, how many fade from the clip into the generated ones; 0 cuts. The length stays the same.",
                 ),
                 io.Combo.Input(
                     "output_rate",
                     options=list(RATES),
                     default=SIXTEEN,
-                    tooltip="16 fps: clips are brought to Wan's rate. of the clip: every frame of the clip stays (the first clip's rate), generated frames are shown longer or repeated to match.",
+                    tooltip="16 fps: clips are brought to Wan's rate. of the clip: every frame of the clip stays (the first clip's rate), generated frames are shown longer or repeated to match. of the generated: clips are brought to generated_fps.",
                 ),
                 io.Combo.Input(
                     "size",
@@ -95,6 +95,14 @@ class PusaStitch(io.ComfyNode):
                     "audio",
                     optional=True,
                     tooltip="Sound for the whole video instead of the clips' own; cut or filled with silence to its length.",
+                ),
+                io.Float.Input(
+                    "generated_fps",
+                    default=16.0,
+                    min=1.0,
+                    max=240.0,
+                    step=0.001,
+                    tooltip="Generated frames per second: 16 for Wan, 24 for Wan2.2 5B, 30 for Mochi.",
                 ),
             ],
             outputs=[
@@ -122,8 +130,10 @@ class PusaStitch(io.ComfyNode):
         loop: bool = False,
         frame_rate: float = 16.0,
         audio: dict[str, Any] | None = None,
+        generated_fps: float = 16.0,
     ) -> io.NodeOutput:
         generated = as_pictures(generated)
+        generated_rate = check_rate(generated_fps, "generated_fps")
         check_choice("output_rate", output_rate, RATES)
         check_choice("size", size, SIZES)
         given = [
@@ -146,15 +156,21 @@ class PusaStitch(io.ComfyNode):
             overlap_frames=overlap_frames,
             crossfade_frames=crossfade_frames,
             loop=loop,
-            rate=check_rate(known.rate, "the clip's rate")
-            if known and output_rate == OF_THE_CLIP
-            else WAN_RATE,
+            rate=_rate_of(output_rate, known, generated_rate),
+            generated_rate=generated_rate,
             audio=audio and mono_or_stereo(audio["waveform"], int(audio["sample_rate"])),
         )
         video = video_of_frames(stitched.frames, stitched.audio, Fraction(stitched.rate))
         return io.NodeOutput(
             video, stitched.frames, float(stitched.rate), stitched.first_generated, ui=said_of(*given)
         )
+
+
+def _rate_of(output_rate: str, known: Clip | None, generated_rate: Fraction) -> Fraction:
+    """Frames per second of the result."""
+    if known and output_rate == OF_THE_CLIP:
+        return check_rate(known.rate, "the clip's rate")
+    return generated_rate if output_rate == OF_THE_GENERATED else WAN_RATE
 
 
 def _even_size(clip: Clip) -> tuple[int, int]:

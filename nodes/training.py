@@ -152,7 +152,7 @@ class PusaTrainingConfig(io.ComfyNode):
                 io.Float.Input("learning_rate", default=1e-5, min=1e-7, max=0.1, step=1e-7, round=False, tooltip="The authors use 0.00001 with rank 512."),
                 io.Float.Input("caption_dropout", default=0.1, min=0.0, max=0.9, step=0.01, tooltip="Share of the clips shown without caption, 0 to 0.9, for guidance. Needs cache files with an encoded empty text."),
                 io.Float.Input("given_share", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Share of the clips whose first frame is nearly clean while the others share one noise level, as in image-to-video. 0: every frame draws its own, as the authors do."),
-                io.Boolean.Input("cpu_offload", default=False, tooltip="On: the blocks wait in RAM and come to the card one by one, for cards of 12 to 24 GB. Slower."),
+                io.Boolean.Input("cpu_offload", default=False, tooltip="On: the blocks wait in RAM and come to the card one by one: 14B needs it on cards of 12 to 48 GB, 5B on 12 GB. Slower."),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFF, control_after_generate=False, tooltip="Of all random draws; the same seed gives the same run on one device or many."),
             ],
             outputs=[

@@ -73,7 +73,7 @@ SMALL_TRAINED = replace(
     hints=(
         "**Pusa LoRA Loader**: no Pusa LoRA is published for 1.3B, so this one is your own. Train it on a card of 12 GB or more (computed): take the "
         "template *Pusa cache a folder for training (Wan2.1)*, set **base** to wan2.1-1.3b in its last two nodes and **model_name** to the model "
-        "here, and run the command that it shows; the pack's page has the rest (Training). Copy `run_my_lora_pusa.safetensors` into `models/loras`. "
+        "here, and run the command that it shows; https://github.com/comfyui-pusa/ComfyUI-Pusa/blob/main/docs/TRAINING.md has the rest. Copy `run_my_lora_pusa.safetensors` into `models/loras`. "
         "**alpha** 1 is how it was trained.",
         "Or without a LoRA: a SkyReels-V2-DF 1.3B file in Wan's layout was trained with a timestep for every frame. Choose it as the model and "
         "bypass Pusa LoRA Loader (Ctrl+B). The layout was tried on a tiny file, the published weights were not.",
@@ -130,8 +130,10 @@ def empty(graph: Graph, loaded: Loaded) -> Node:
     )
 
 
-def finish(graph: Graph, loaded: Loaded, prompts: tuple[Node, Node], latent: Node, name: str) -> None:
-    """Sampler, decoder and file."""
+def finish(
+    graph: Graph, loaded: Loaded, prompts: tuple[Node, Node], latent: Node, name: str, **clips: Node
+) -> None:
+    """Sampler, decoder and file; clips: what the made frames are stitched to, by Pusa Stitch's inputs."""
     kit = loaded.kit
     with graph.group("Sampling", Column.SAMPLING):
         sampled = graph.add(
@@ -139,7 +141,13 @@ def finish(graph: Graph, loaded: Loaded, prompts: tuple[Node, Node], latent: Nod
         )  # fmt: skip
         images = graph.add("VAEDecode", samples=sampled, vae=loaded.decoder)
     with graph.group("Video", Column.VIDEO):
-        video = graph.add("CreateVideo", images=images, fps=kit.base.fps)
+        if clips:
+            video = graph.add(
+                "PusaStitch", generated=images, overlap_frames=kit.base.video_length(4), output_rate="of the generated",
+                generated_fps=kit.base.fps, **clips,
+            )  # fmt: skip
+        else:
+            video = graph.add("CreateVideo", images=images, fps=kit.base.fps)
         graph.add("SaveVideo", video=video, filename_prefix=f"video/{name}")
 
 
@@ -192,13 +200,13 @@ def extension(graph: Graph, loaded: Loaded) -> None:
         graph, loaded, "The shot goes on without a cut, in the same light and with the same movement."
     )
     with graph.group("Frames", Column.FRAMES):
-        latent = empty(graph, loaded)
+        latent, source = empty(graph, loaded), clip(graph, "Clip")
         latent = graph.add(
-            "PusaConditionVideo", vae=loaded.encoder, latent=latent, video=clip(graph, "Clip"), task="extend",
+            "PusaConditionVideo", vae=loaded.encoder, latent=latent, video=source, task="extend",
             context_frames=base.video_length(4), fps=base.fps,
             noise_multipliers=EXTENSION_MULTIPLIERS[base.id],
         )  # fmt: skip
-    finish(graph, loaded, prompts, latent, "pusa_extension")
+    finish(graph, loaded, prompts, latent, "pusa_extension", first=source)
 
 
 def transition(graph: Graph, loaded: Loaded) -> None:
@@ -208,12 +216,12 @@ def transition(graph: Graph, loaded: Loaded) -> None:
         graph, loaded, "The first scene changes into the second in one continuous, smooth movement."
     )
     with graph.group("Frames", Column.FRAMES):
-        latent = empty(graph, loaded)
+        latent, first, second = empty(graph, loaded), clip(graph, "First clip"), clip(graph, "Second clip")
         latent = graph.add(
-            "PusaTransition", vae=loaded.encoder, latent=latent, first=clip(graph, "First clip"), second=clip(graph, "Second clip"),
+            "PusaTransition", vae=loaded.encoder, latent=latent, first=first, second=second,
             context_frames=base.video_length(4), fps=base.fps, noise_multipliers="0.3",
         )  # fmt: skip
-    finish(graph, loaded, prompts, latent, "pusa_transition")
+    finish(graph, loaded, prompts, latent, "pusa_transition", first=first, second=second)
 
 
 def folder(graph: Graph, loaded: Loaded) -> None:
@@ -269,7 +277,8 @@ def long_video(graph: Graph, loaded: Loaded) -> None:
             "steps": kit.steps, "cfg": kit.cfg, "duration": 15.0, "noise_multipliers": "0..0.2",
         }  # fmt: skip
         graph.add(
-            "PusaLongVideo", model=loaded.model, positive=prompts[0], negative=prompts[1], vae=loaded.decoder,
+            "PusaLongVideo", after_generate="fixed",  # the same settings go on with a run that was cancelled
+            model=loaded.model, positive=prompts[0], negative=prompts[1], vae=loaded.decoder,
             start=start, **settings,
         )  # fmt: skip
 
@@ -327,7 +336,7 @@ TASKS = (
             "Set the **batch count** beside Run to the number of pictures. Finished ones are skipped, so you can stop and go on.",
         ),
     ),
-    Task("long video", long_video, (FIVE_B,), (CHOOSE, SAY, "**duration**: seconds of the whole video.")),
+    Task("long video", long_video, (FIVE_B,), (CHOOSE, SAY, "**duration**: seconds of the whole video.", "After a cancel run it again with the same seed: it goes on where it ended.")),
 )  # fmt: skip
 
 
@@ -356,6 +365,7 @@ def usage_note(task: Task, kit: Kit, graph: Graph) -> str:
     if kit.encoding_vae is not kit.decoding_vae:
         steps.append(
             "The VAE comes in two files, one for given frames and one for the result. To use one file, join them: "
-            "`python -m pusa_core.bases.mochi_vae encoder.safetensors decoder.safetensors mochi_vae.safetensors` in the folder of this pack."
+            "`python pusa_core/run.py mochi_vae encoder.safetensors decoder.safetensors mochi_vae.safetensors` in this pack's folder, with ComfyUI's "
+            "Python and the files' paths."
         )
     return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))

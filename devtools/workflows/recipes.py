@@ -1042,6 +1042,7 @@ TASKS = (
             "**Clip**: choose your video.",
             "**What to show**: say how the clip goes on.",
             "**refresh_every**: 1 computes everything; more is quicker and less exact.",
+            "The cache holds 26 GiB of VRAM here (1.2 for each given latent frame, twice for cfg above 1). On a smaller card bypass Frozen Frame Cache (Ctrl+B).",
         ),
         (WAN22,),
     ),
@@ -1337,9 +1338,9 @@ def training_data() -> Graph:
         "Make a folder **training** in ComfyUI's `input` folder with videos and, for each, a text file of the same name that says what it "
         "shows: `cat.mp4` and `cat.txt`. 20 clips are a start.",
         "Queue. Clips that are cached already are skipped; queue again until none is left.",
-        "**width**, **height**, **lengths** of Training Clip: 832 x 480 x 81 is what the authors trained on. `python -m pusa_core.training plan` "
-        "says what fits your card.",
-        "Training Config shows the command. Close ComfyUI, which holds the card's memory, and run it in a terminal; the pack's page has the rest (Training).",
+        "**width**, **height**, **lengths** of Training Clip: 832 x 480 x 81 is what the authors trained on. In this pack's folder "
+        "`python pusa_core/run.py training plan --table` lists what fits which card.",
+        "Training Config shows the command. Close ComfyUI, which holds the card's memory, and run it in a terminal; https://github.com/comfyui-pusa/ComfyUI-Pusa/blob/main/docs/TRAINING.md has the rest.",
     )
     does = " ".join((training_data.__doc__ or "").split())
     note = "\n".join([does, "", *(f"{number}. {step}" for number, step in enumerate(steps, 1))])

@@ -67,8 +67,10 @@ def stitch(
     """
     fit = fit or (lambda pictures: pictures)
     _check(first, generated, second, overlap_frames, crossfade_frames, loop)
-    shown_first, shown_second = _shots(first, FIRST), _shots(second, SECOND)
-    _check_first(shown_first, first, overlap_frames)
+    shown_first, shown_second = (
+        _shots(clip, source, generated_rate) for clip, source in ((first, FIRST), (second, SECOND))
+    )
+    _check_first(shown_first, first, overlap_frames, generated_rate)
     begin = Fraction(0)  # of the generated frames
     if first:
         begin = Fraction(_count(shown_first, generated_rate) - overlap_frames) / generated_rate
@@ -107,10 +109,10 @@ def stitch(
     return Stitched(frames, rate, lay_under(pieces, len(frames) / rate), before)
 
 
-def _shots(clip: Clip | None, source: str) -> list[Shot]:
+def _shots(clip: Clip | None, source: str, generated_rate: Fraction) -> list[Shot]:
     """Every frame of a clip with its time from the first one on; its pictures are not made.
 
-    A last frame that stands for long comes again each sixteenth of a second, so that it stands to its end beside what follows.
+    A last frame that stands for long comes again as often as generated frames do, so that it stands to its end beside what follows.
     """
     if clip is None:
         return []
@@ -121,7 +123,7 @@ def _shots(clip: Clip | None, source: str) -> list[Shot]:
         shots.append(Shot(frame.time - begin, frame.duration, source, index))
     if not shots:
         raise PusaError("A clip to stitch has no frames. Connect a clip with at least one frame.")
-    last, step = shots[-1], 1 / WAN_RATE
+    last, step = shots[-1], 1 / generated_rate
     end = last.time + last.duration
     while shots[-1].time + step < end:
         shots.append(Shot(shots[-1].time + step, min(step, end - shots[-1].time - step), source, last.index))
@@ -209,9 +211,9 @@ def _check(
         )
 
 
-def _check_first(shots: list[Shot], first: Clip | None, overlap: int) -> None:
-    if first is not None and (count := _count(shots, WAN_RATE)) < overlap:
+def _check_first(shots: list[Shot], first: Clip | None, overlap: int, generated_rate: Fraction) -> None:
+    if first is not None and (count := _count(shots, generated_rate)) < overlap:
         raise PusaError(
-            f"overlap_frames is {overlap}, the first clip has only {count} frames at 16 per second. "
+            f"overlap_frames is {overlap}, the first clip has only {count} frames at {float(generated_rate):g} per second. "
             "Use the context_frames the video was made with."
         )

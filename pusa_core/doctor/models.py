@@ -57,7 +57,7 @@ def coverage(facts: Facts) -> Iterator[Finding]:
                 yield Finding(
                     f"{lora.file} changes {lora.matched} layers; a Pusa LoRA for this model has {model.blocks * PUSA_LAYERS_PER_BLOCK}.",
                     "The file is cut off, or it is not a Pusa LoRA.",
-                    "Compare it with the original (python -m pusa_core.lora inspect FILE) and download it again.",
+                    "Compare it with the original (python pusa_core/run.py lora inspect FILE in this pack's folder) and download it again.",
                 )
         twice = {lora.fingerprint for lora in model.loras}
         if len(twice) < len(model.loras):

@@ -18,6 +18,8 @@ def run(folder, *words):
     [
         (["fleet", "run", "--graph", "gone.json", "--csv", "rows.csv", "--servers", "x:1"], "gone.json"),
         (["training", "lora", "gone.toml"], "gone.toml"),
+        (["lora", "inspect", "gone.safetensors"], "gone.safetensors"),
+        (["mochi_vae", "gone.safetensors", "gone.safetensors", "out.safetensors"], "gone.safetensors"),
     ],
 )
 def test_each_program_answers_with_its_own_sentence(tmp_path, words, sentence):
@@ -31,4 +33,4 @@ def test_each_program_answers_with_its_own_sentence(tmp_path, words, sentence):
 def test_anything_else_is_told_what_there_is(tmp_path, words):
     done = run(tmp_path, *words)
     assert done.returncode == 1
-    assert "{fleet,training}" in done.stderr
+    assert "{fleet,lora,mochi_vae,training}" in done.stderr

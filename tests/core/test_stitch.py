@@ -90,6 +90,18 @@ def test_a_cross_fade_goes_evenly_from_the_clip_to_the_generated_frames():
     assert into[24:] == list(range(24, 40))
 
 
+@pytest.mark.parametrize("made_at", [24, 25, 30])
+@pytest.mark.parametrize("rate", [24, 30, 60])
+def test_frames_made_at_another_rate_than_wans_keep_their_time(made_at, rate):
+    """One second of a clip, then a model that makes `made_at` frames a second and was given the clip's last 13 of them."""
+    made_at = Fraction(made_at)
+    generated = numbered(1000, 13 + 2 * int(made_at))
+    result = stitch(footage(0, rate, rate), generated, None, rate=made_at, generated_rate=made_at)
+    assert len(result.frames) == 3 * made_at
+    assert result.first_generated == made_at
+    assert numbers(result)[int(made_at) :] == list(range(1013, 1013 + 2 * int(made_at)))
+
+
 @pytest.mark.parametrize("rate", [24, 25, 30, Fraction(30000, 1001), 60])
 def test_at_the_clips_own_rate_every_one_of_its_frames_stays(rate):
     first = footage(0, 48, rate)

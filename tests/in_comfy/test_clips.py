@@ -247,6 +247,23 @@ def test_stitch_gives_a_video_core_can_save(pack, tmp_path):
     assert run_node(core.GetVideoComponents, video)[2] == pytest.approx(30, abs=0.01)
 
 
+def test_what_a_model_of_24_frames_a_second_made_is_not_slowed_down(pack, tmp_path):
+    """Wan2.2 5B: one second of the clip, and one second made, of which the first 13 frames are the clip's."""
+    from comfy_api.input_impl import VideoFromFile
+
+    path = write_video(
+        tmp_path / "clip.mp4", steady(30, 30), rate=Fraction(30), width=64, height=48, tone=1.0
+    )
+    generated = torch.full((13 + 24, 48, 64, 3), 0.5)
+    inputs = {"generated": generated, "first": VideoFromFile(str(path)), "generated_fps": 24.0}
+    for rate, count in (("of the generated", 48), ("16 fps", 32), ("of the clip", 60)):
+        _, images, fps, first_generated = run(pack["PusaStitch"], **inputs, output_rate=rate)
+        assert (len(images), first_generated) == (count, count // 2)
+        assert len(images) / fps == pytest.approx(2.0, abs=0.01)
+    with pytest.raises(PusaError, match="generated_fps is 0"):
+        run(pack["PusaStitch"], **inputs | {"generated_fps": 0.0})
+
+
 @pytest.mark.parametrize(("size", "tag"), [((1280, 720), 1), ((64, 48), 6)])
 def test_a_saved_stitched_video_has_tagged_colours(pack, tmp_path, size, tag):
     import av

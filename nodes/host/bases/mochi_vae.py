@@ -64,7 +64,7 @@ def refuse_half(vae: Any, half: str) -> None:
         other = DECODER if half == ENCODER else ENCODER
         raise PusaError(
             f"This VAE has no {half}: it was loaded from {other}.safetensors alone, which holds one half of Mochi's VAE. Join the two "
-            "files with `python -m pusa_core.bases.mochi_vae encoder.safetensors decoder.safetensors mochi_vae.safetensors` in the folder "
+            "files with `python pusa_core/run.py mochi_vae encoder.safetensors decoder.safetensors mochi_vae.safetensors` in the folder "
             "of this pack, or load the other half in a Load VAE node of its own for this node."
         )
 
