@@ -260,7 +260,7 @@ def test_the_workflows_of_other_bases_run_on_tiny_models_up_to_the_sampled_laten
         "window": length,
         "overlap": base.video_length(2),
     }
-    sampled = None
+    sampled = stitched = None
     for node in graph.nodes:
         inputs = {
             name: made[value.node_id][value.slot]
@@ -286,14 +286,19 @@ def test_the_workflows_of_other_bases_run_on_tiny_models_up_to_the_sampled_laten
                 made[node.id] = [known[output.name] for output in node.node_type.outputs]
             case "ImageBatch":
                 made[node.id] = [torch.cat([inputs["image1"], inputs["image2"]])]
-            case "VAEDecode" | "CreateVideo" | "SaveVideo" | "PusaFolderSave":
+            case "VAEDecode":
+                made[node.id] = [torch.rand(length, side, side, 3)]
+            case "CreateVideo" | "SaveVideo" | "PusaFolderSave":
                 made[node.id] = [None]  # what follows is ComfyUI's own
             case _:
                 node_class = pack.get(node.type) or comfy_nodes.NODE_CLASS_MAPPINGS[node.type]
                 if node.type.startswith("Pusa"):
                     inputs |= {"frame_rate": base.fps} if "frame_rate" in inputs else {}
                     made[node.id] = node_class.execute(**inputs).args
-                    sampled = made[node.id][0]
+                    if node.type == "PusaStitch":
+                        stitched = made[node.id][0].get_components()
+                    else:
+                        sampled = made[node.id][0]
                 else:
                     made[node.id] = run_node(node_class, *inputs.values())
     if task.name == "long video":
@@ -306,3 +311,8 @@ def test_the_workflows_of_other_bases_run_on_tiny_models_up_to_the_sampled_laten
             *base.latent_size(side, side),
         )
         assert bool(torch.isfinite(sampled["samples"]).all())
+    if task.name in ("video extension", "transition between clips"):
+        clips = 1 if task.name == "video extension" else 2
+        new = length - clips * base.video_length(4)  # what the clips do not have
+        assert stitched.frame_rate == base.fps
+        assert len(stitched.images) == clips * base.video_length(5) + new
