@@ -184,7 +184,7 @@ def unfinished_result(result: Path) -> Path:
 class Attempts:
     """How often each item was begun, in a file beside the results: one that fails is not taken for ever.
 
-    An item whose picture, prompt or settings change begins anew.
+    What ends a run is not seen here, so a cancel counts as a failure does, until the item has its video. An item whose picture, prompt or settings change begins anew.
     """
 
     def __init__(self, folder: Path):
@@ -250,8 +250,9 @@ def next_items(waiting: Sequence[FolderItem], attempts: Mapping[str, int], at_mo
         return again[:1]
     names = ", ".join(item.name for item in waiting[:5]) + (", ..." if len(waiting) > 5 else "")
     raise PusaError(
-        f"{len(waiting)} items were begun {MOST_ATTEMPTS} times and never finished: {names}. See their errors in ComfyUI's log. Change "
-        "the picture, prompt or settings of an item to take it again, or delete attempts.json in the output folder."
+        f"{len(waiting)} items were begun {MOST_ATTEMPTS} times and have no video: {names}. Each failed, was cancelled, or is still being made "
+        "elsewhere; ComfyUI's log has the errors. Change the picture, prompt or settings of an item to take it again, or delete "
+        "attempts.json in the output folder."
     )
 
 
@@ -336,13 +337,16 @@ def _rows(report: Path) -> list[dict[str, str]]:
     if not report.is_file():
         return []
     with report.open(encoding="utf-8-sig", newline="") as existing:
-        return [{key: value for key, value in row.items() if key} for row in csv.DictReader(existing)]
+        table = csv.DictReader(existing)
+        if table.fieldnames and "name" not in table.fieldnames:
+            raise csv.Error("it has no column name")
+        return [{key: value for key, value in row.items() if key} for row in table]
 
 
 def _write_rows(report: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """The rows as a CSV file, of equal names the last; appears whole or not at all."""
-    last = {row.get("name"): row for row in rows}
-    kept = [row for row in rows if last[row.get("name")] is row]
+    """The rows as a CSV file, of equal names the last and all that have none; appears whole or not at all."""
+    last = {name: row for row in rows if (name := row.get("name"))}
+    kept = [row for row in rows if last.get(row.get("name") or "", row) is row]
     columns = list(dict.fromkeys([*rows[-1], *(key for row in kept for key in row)]))
     unfinished = report.with_name(report.name + ".unfinished")
     # the mark at the beginning lets spreadsheet programs see that it is UTF-8

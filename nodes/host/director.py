@@ -43,6 +43,9 @@ from .window_studio import WindowStudio, check_size
 
 EVENT = "pusa.director"
 
+TEXTS_AHEAD = 16
+"""Windows whose texts are encoded at once, before the model takes the text encoder's place in memory again."""
+
 
 @dataclass(frozen=True)
 class DirectorRequest:
@@ -99,7 +102,8 @@ class DirectorRequest:
 
     def plan(self, project: Project) -> Plan:
         """Where everything lies."""
-        defaults = Defaults(self.seed, self.steps, self.cfg, self.fps)
+        given = None if self.sigmas is None else len(self.sigmas) - 1
+        defaults = Defaults(self.seed, self.steps, self.cfg, self.fps, given)
         return plan_project(project, defaults, base_of(self.model))
 
     def of_draft(self) -> DirectorRequest:
@@ -235,6 +239,11 @@ class ComfySources:
         return self.files[path][1]
 
 
+def texts_of(window: PlannedWindow) -> list[str]:
+    """The texts that a window is made from: its prompts, the negative last."""
+    return [*([span.text for span in window.spans] or [window.prompt]), window.negative]
+
+
 class ComfyStudio(WindowStudio, ComfySources):
     """pusa_core.project.engine.DirectedStudio on ComfyUI, with progress over the whole project."""
 
@@ -278,9 +287,9 @@ class ComfyStudio(WindowStudio, ComfySources):
         candidate: int,
         injection: Injection,
     ) -> Tensor:
-        positive, prompts = self.text(window.prompt), None
+        *texts, negative = [self.text(one, window) for one in texts_of(window)]
+        positive, prompts = texts[0], None
         if window.spans:
-            texts = [self.text(span.text) for span in window.spans]
             starts = [span.latent_frame for span in window.spans]
             positive, prompts = joined_prompts(texts, starts, window.frames.latent_frames)
         request = replace(
@@ -288,26 +297,31 @@ class ComfyStudio(WindowStudio, ComfySources):
             prompts=prompts,
             model=with_loras(self.request.model, window.text.loras),
             positive=positive,
-            negative=self.text(window.negative),
+            negative=negative,
             latent={"samples": samples, "noise_multipliers": noise_multipliers, INJECTIONS: (injection,)},
             seed=window.seed_of(candidate),
         )
         return sample_video(request, self.steps_seen(window, candidate))["samples"]
 
-    def text(self, text: str) -> Any:
-        """A prompt as CONDITIONING. All texts of the run are encoded at once, before the model needs the memory."""
-        if not self.texts:
-            windows = self.plan.windows if self.only is None else (self.only,)
-            every = [
-                one
-                for window in windows
-                for one in (window.prompt, window.negative, *(span.text for span in window.spans))
-            ]
-            for one in dict.fromkeys(every):
-                self.texts[one] = self.request.clip.encode_from_tokens_scheduled(
-                    self.request.clip.tokenize(one)
-                )
+    def text(self, text: str, window: PlannedWindow) -> Any:
+        """A prompt of a window as CONDITIONING, encoded with those of the windows after it when it is first needed.
+
+        Kept and locked windows ask for none. Of the last batch alone the texts stay in memory.
+        """
+        if text not in self.texts:
+            later = self.plan.windows[window.index + 1 : window.index + TEXTS_AHEAD]
+            batch = [window, *(one for one in later if not (self.only or one.text.lock))]
+            wanted = dict.fromkeys(one for each in batch for one in texts_of(each))
+            self.texts = {one: self.texts[one] for one in wanted if one in self.texts}
+            for one in wanted:
+                if one not in self.texts:
+                    self.texts[one] = self.encoded(one)
         return self.texts[text]
+
+    def encoded(self, text: str) -> Any:
+        """A text as CONDITIONING."""
+        clip = self.request.clip
+        return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
     def picture(self, name: str) -> Tensor:
         return fit_images(load_picture(input_file(name)), *self.size, self.plan.resize)

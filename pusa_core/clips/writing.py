@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import av.filter
 import numpy as np
+from av.video.frame import PictureType
 from torch import Tensor, uint8
 
 from ..errors import PusaError
@@ -60,21 +61,28 @@ def write_video(
     """
     height, width = frames.shape[1:3]
     check_even(width, height)
-    tags = colour_tags(width, height)
     opened = target if isinstance(target, io.BytesIO) else str(target)
     with av.open(opened, mode="w", format="mp4", options={"movflags": "use_metadata_tags"}) as container:
         write_metadata(container, metadata or {})
-        options = {"crf": str(crf)} if bframes else {"crf": str(crf), "bf": "0"}
-        stream = container.add_stream("h264", rate=fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        _tag(stream.codec_context, tags)
+        stream = _add_pictures(container, width, height, fps, crf, bframes)
         sound = add_sound(container, audio)
-        for number, frame in enumerate(encodable(frames, tags)):
+        for number, frame in enumerate(encodable(frames, colour_tags(width, height))):
             frame.pts, frame.time_base = number, 1 / fps
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if sound and audio:
             write_sound(container, sound, audio)
+
+
+def _add_pictures(
+    container: av.container.OutputContainer, width: int, height: int, fps: Fraction, crf: int, bframes: bool
+) -> av.VideoStream:
+    """A track of H.264 for pictures of this size, with its colours tagged."""
+    options = {"crf": str(crf)} if bframes else {"crf": str(crf), "bf": "0"}
+    stream = container.add_stream("h264", rate=fps, options=options)
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    _tag(stream.codec_context, colour_tags(width, height))
+    return stream
 
 
 def encodable(frames: Tensor, tags: ColourTags) -> Iterable[av.VideoFrame]:
@@ -126,33 +134,80 @@ class JoinedPart:
 
 
 def join_videos(
-    path: Path, parts: Sequence[JoinedPart], metadata: Mapping[str, object], audio: Audio | None = None
+    path: Path,
+    parts: Sequence[JoinedPart],
+    metadata: Mapping[str, object],
+    audio: Audio | None = None,
+    crf: int = NO_VISIBLE_LOSS,
 ) -> None:
-    """One mp4 of several, packet by packet, with sound as AAC."""
-    with av.open(str(path), mode="w", format="mp4", options={"movflags": "use_metadata_tags"}) as joined:
+    """One mp4 of several, with sound as AAC: packet by packet where one header fits all of them, else encoded anew at crf.
+
+    A file has one header of its codec. x264's depends on crf among others, and under another one the pictures fall to pieces.
+    """
+    alike = len({_header(part.path) for part in parts}) == 1
+    options = {"movflags": "use_metadata_tags"}
+    with (
+        av.open(str(path), mode="w", format="mp4", options=options) as joined,
+        av.open(str(parts[0].path)) as first,
+    ):
         write_metadata(joined, metadata)
-        target = None
-        sound = None
-        shown = Fraction(0)  # seconds so far
-        for part in parts:
-            with av.open(str(part.path)) as container:
-                source = container.streams.video[0]
-                if target is None:
-                    target = joined.add_stream_from_template(source, opaque=True)  # packets pass as they are
-                    sound = add_sound(joined, audio)
-                frame_time = 1 / Fraction(source.average_rate or 1)
-                pictures = (
-                    packet for packet in container.demux(source) if packet.pts is not None
-                )  # the last is empty
-                for packet in islice(pictures, part.frames):
-                    time_base = Fraction(source.time_base or 1)
-                    packet.pts = packet.dts = round(shown / time_base)
-                    packet.time_base, packet.duration = time_base, round(frame_time / time_base)
-                    packet.stream = target
-                    joined.mux(packet)
-                    shown += frame_time
+        like = first.streams.video[0]
+        if alike:
+            target = joined.add_stream_from_template(like, opaque=True)  # packets pass as they are
+        else:
+            target = _add_pictures(joined, like.width, like.height, _rate(like), crf, bframes=False)
+        sound = add_sound(joined, audio)
+        (_pass_packets if alike else _encode_anew)(joined, target, parts)
         if sound and audio:
             write_sound(joined, sound, audio)
+
+
+def _header(path: Path) -> tuple[str, bytes]:
+    """What a decoder must know before the first packet of a file's pictures: the codec and its header."""
+    with av.open(str(path)) as container:
+        codec = container.streams.video[0].codec_context
+        return codec.name, bytes(codec.extradata or b"")
+
+
+def _rate(stream: av.VideoStream) -> Fraction:
+    return Fraction(stream.average_rate or 1)
+
+
+def _pass_packets(
+    joined: av.container.OutputContainer, target: av.VideoStream, parts: Sequence[JoinedPart]
+) -> None:
+    """The parts' packets as they are, one part after the other."""
+    shown = Fraction(0)  # seconds so far
+    for part in parts:
+        with av.open(str(part.path)) as container:
+            source = container.streams.video[0]
+            frame_time = 1 / _rate(source)
+            pictures = (
+                packet for packet in container.demux(source) if packet.pts is not None
+            )  # the last is empty
+            for packet in islice(pictures, part.frames):
+                time_base = Fraction(source.time_base or 1)
+                packet.pts = packet.dts = round(shown / time_base)
+                packet.time_base, packet.duration = time_base, round(frame_time / time_base)
+                packet.stream = target
+                joined.mux(packet)
+                shown += frame_time
+
+
+def _encode_anew(
+    joined: av.container.OutputContainer, target: av.VideoStream, parts: Sequence[JoinedPart]
+) -> None:
+    """The parts' pictures in one stream of its own; all have one rate."""
+    shown = 0  # frames so far
+    for part in parts:
+        with av.open(str(part.path)) as container:
+            rate = _rate(container.streams.video[0])
+            for frame in islice(container.decode(video=0), part.frames):
+                frame.pts, frame.time_base = shown, 1 / rate
+                frame.pict_type = PictureType.NONE  # the encoder chooses, whatever the part had there
+                joined.mux(target.encode(frame))
+                shown += 1
+    joined.mux(target.encode(None))
 
 
 def add_sound(container: av.container.OutputContainer, audio: Audio | None) -> av.AudioStream | None:

@@ -15,7 +15,7 @@ from ..colour import ColourStatistics
 from ..errors import PusaError
 from ..images import STRETCH, fit_images
 from .folder import Part, ProjectFolder
-from .identity import Sources, frames_identity, full_identity, own_identity
+from .identity import Sources, frames_identity, full_identity, own_identities
 from .plan import Plan, PlannedWindow
 from .rendering import MadeWindow, Studio, Surroundings, make_window
 from .seams import window_statistics
@@ -52,8 +52,8 @@ class _Need:
     identity: str
     before: str  # identity of the window before
     given: str  # a name of the frames taken over from there
+    followed: tuple[str, float] | None  # the draft's sha256 and the noise of its frames
     around: Surroundings  # without the draft, which is read when it is needed
-    follows: Part | None  # the draft
 
 
 class ProjectRun:
@@ -78,9 +78,12 @@ class ProjectRun:
         self.found: dict[tuple[int, int], Part] = {}  # every candidate that is there
         self.states: dict[tuple[int, int], str] = {}
         self.under_way: list[int] = []
+        self.set_aside: Path | None = None  # the finished video of another film that was here
 
     def make(self, text: Any) -> list[Part]:
         """Make what is missing. text: the project as typed, for the record. The folder must be taken."""
+        if self.target == self.folder.target and not self.folder.draft and self._is_another_film():
+            self.set_aside = self.folder.set_finished_aside()
         for window in self.plan.windows:
             self.ensure(window.index)
             self.write_record(text)
@@ -89,8 +92,19 @@ class ProjectRun:
     def join(self, audio: Audio | None, metadata: Mapping[str, object], target: Path | None = None) -> Path:
         """The finished video of all windows, in the project's folder or at `target`."""
         shown = [JoinedPart(self.parts[window.index].video, window.shown) for window in self.plan.windows]
-        self.target = self.folder.join(shown, audio, metadata, target)
+        self.target = self.folder.join(shown, audio, metadata, self.studio.crf, target)
         return self.target
+
+    def _is_another_film(self) -> bool:
+        """Whether no part that lies here was made from what a window asks for now: then none of them will be kept."""
+        for window in self.plan.windows:
+            for candidate in range(window.text.candidates):
+                facts = self.folder.facts(window.id, candidate)
+                if facts is None:
+                    continue
+                if window.text.lock or facts.own in own_identities(self.plan, window, candidate, self.studio):
+                    return False
+        return True
 
     def ensure(self, index: int) -> Part:
         """The chosen part of a window; it and what it waits for are made where they are missing."""
@@ -135,21 +149,47 @@ class ProjectRun:
     def candidate(self, window: PlannedWindow, candidate: int) -> Part:
         """One candidate of a window that is not locked."""
         there = self.folder.part(window.id, candidate)
-        own = own_identity(self.plan, window, candidate, self.studio)
-        if there is not None and there.facts.own == own and window.index and window.begins_anew:
+        owns = own_identities(self.plan, window, candidate, self.studio)
+        if there is not None and there.facts.own in owns and window.index and window.begins_anew:
             self._note(window, candidate, KEPT, there)  # after a bridge, which leads to it as it is
             return there
-        need = self._need(window, candidate, own, there)
-        if there is not None and there.facts.identity == need.identity:
-            self._note(window, candidate, KEPT, there)
-            return there
+        draft = self._draft(window, candidate)
+        for own, followed in self._ways(there, owns, draft):
+            need = self._need(window, own, owns, followed, there)
+            if there is not None and there.facts.identity == need.identity:
+                self._note(window, candidate, KEPT, there)
+                return there
         self._note(window, candidate, RUNNING, None)
-        made = make_window(self.plan, window, candidate, self._with_draft(need), self.studio)
+        made = make_window(self.plan, window, candidate, self._with_draft(need.around, draft), self.studio)
         part = self._write(window, candidate, made, need)
         self._note(window, candidate, FINISHED, part)
         return part
 
-    def _need(self, window: PlannedWindow, candidate: int, own: str, there: Part | None) -> _Need:
+    def _ways(
+        self, there: Part | None, owns: tuple[str, str], draft: Part | None
+    ) -> list[tuple[str, tuple[str, float] | None]]:
+        """All that a part may have been made from to be kept, the last what it is made from now.
+
+        A draft is a help, so a part stays whatever has become of the one it followed; how closely it followed is a setting.
+        """
+        multiplier = 1.0 if self.draft is None else self.draft.multiplier
+        followed = None if draft is None else (draft.facts.sha256, multiplier)
+        ways = [(owns[0], followed)]
+        if there is not None and there.facts.own in owns:
+            ways.insert(0, (there.facts.own, followed))
+            before = there.facts.followed
+            if before is None or before[1] == multiplier:
+                ways.insert(0, (there.facts.own, before))
+        return list(dict.fromkeys(ways))
+
+    def _need(
+        self,
+        window: PlannedWindow,
+        own: str,
+        owns: tuple[str, str],
+        followed: tuple[str, float] | None,
+        there: Part | None,
+    ) -> _Need:
         before = None if window.begins_anew else self.ensure(window.index - 1)
         given = None if before is None else before.tail(window.shared)
         opening = None if window.index else self.opening
@@ -157,19 +197,15 @@ class ProjectRun:
         anchor, reference = "", self._reference(window)
         if self.plan.anchor is not None and given is not None:
             anchor = f"{self.studio.file_identity(self.plan.anchor.picture)} {self.plan.anchor.multiplier}"
-        follows = self._draft(window, candidate)
-        followed = None
-        if follows is not None and self.draft is not None:
-            followed = (follows.facts.sha256, self.draft.multiplier)
-        plain = full_identity(own, link, "", anchor, followed, reference)
-        head = self._head(window, plain, there)
+        identity = full_identity(own, link, "", anchor, followed, reference)
+        head = self._head(window, identity, there)
         if head is not None:
             reference = None
-        identity = plain
-        if head is not None:
-            identity = full_identity(own, link, frames_identity(head), anchor, followed, None)
+            # else a first window has nothing that its colours could be matched to: see own_identities
+            all_that_is_set = own if window.index else owns[1]
+            identity = full_identity(all_that_is_set, link, frames_identity(head), anchor, followed, None)
         around = Surroundings(given, opening, head, reference=reference)
-        return _Need(own, identity, "" if before is None else before.facts.identity, link, around, follows)
+        return _Need(own, identity, "" if before is None else before.facts.identity, link, followed, around)
 
     def _head(self, window: PlannedWindow, plain: str, there: Part | None) -> Tensor | None:
         """The first frames of the window after, where this one must lead to them.
@@ -206,15 +242,14 @@ class ProjectRun:
         part = self.draft.folder.part(window.id, candidate)
         if part is None or part.facts.length != window.frames.length:
             return None
-        return (
-            part if part.facts.own == own_identity(self.plan, window, candidate, self.draft.sources) else None
-        )
+        owns = own_identities(self.plan, window, candidate, self.draft.sources)
+        return part if part.facts.own in owns else None
 
-    def _with_draft(self, need: _Need) -> Surroundings:
-        if need.follows is None or self.draft is None:
-            return need.around
-        frames = fit_images(need.follows.frames(), *self.studio.size, STRETCH)
-        return replace(need.around, draft=frames, draft_multiplier=self.draft.multiplier)
+    def _with_draft(self, around: Surroundings, draft: Part | None) -> Surroundings:
+        if draft is None or self.draft is None:
+            return around
+        frames = fit_images(draft.frames(), *self.studio.size, STRETCH)
+        return replace(around, draft=frames, draft_multiplier=self.draft.multiplier)
 
     def _write(self, window: PlannedWindow, candidate: int, made: MadeWindow, need: _Need) -> Part:
         facts = {
@@ -226,7 +261,8 @@ class ProjectRun:
             "fps": self.plan.fps,
             "left_seam": made.left_seam,
             "right_seam": made.right_seam,
-            "drafted": need.follows is not None,
+            "drafted": need.followed is not None,
+            "followed": need.followed,
         }
         colours = window_statistics(made.frames, self.plan.base)
         return self.folder.write(
@@ -248,8 +284,13 @@ class ProjectRun:
         )
 
     def report(self) -> str:
-        """One line a candidate: frames, seed, what was done, seams, whether it followed a draft."""
-        return "\n".join(self._line(*key) for key in sorted(self.found))
+        """One line a candidate: frames, seed, what was done, seams, whether it followed a draft; then what else happened."""
+        lines = [self._line(*key) for key in sorted(self.found)]
+        if self.set_aside is not None:
+            lines.append(
+                f"No window of the {self.folder.target.name} that was here could be kept, so it stays as {self.set_aside.name}."
+            )
+        return "\n".join(lines)
 
     def _line(self, index: int, candidate: int) -> str:
         window, facts = self.plan.windows[index], self.found[index, candidate].facts

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class PartFacts:
     right_seam: float | None
     drafted: bool  # whether it followed a draft
     sha256: str  # of the video file
+    followed: tuple[str, float] | None = None  # which draft (its sha256) and how; older parts do not tell
 
     @property
     def shape(self) -> tuple[int, int, int, float]:
@@ -168,6 +170,20 @@ class ProjectFolder:
             return None
         return found if isinstance(found, str) else None
 
+    def facts(self, window: str, candidate: int) -> PartFacts | None:
+        """What a part says of itself, without a look at whether it is whole; None where it is missing."""
+        return _facts(_state(self.folder, self.stem(window, candidate)))
+
+    def set_finished_aside(self) -> Path | None:
+        """Give the finished video the next free number, so that another one does not replace it; None where there is none."""
+        if not self.target.is_file():
+            return None
+        numbered = (self.target.with_stem(f"{self.target.stem}_{number:05}") for number in count(1))
+        free = next(path for path in numbered if not path.exists())
+        with _told(self.folder):
+            self.target.rename(free)
+        return free
+
     def stem(self, window: str, candidate: int) -> str:
         """What the files of a part are called, without their endings."""
         return f"{window}.{candidate}{self._suffix}"
@@ -281,12 +297,13 @@ class ProjectFolder:
         parts: Sequence[JoinedPart],
         audio: Audio | None,
         metadata: Mapping[str, object],
+        crf: int,
         target: Path | None = None,
     ) -> Path:
-        """Make the finished video of parts, packet by packet, with the sound under it; in this folder or at `target`."""
+        """Make the finished video of parts with the sound under it, in this folder or at `target`; see join_videos for crf."""
         target = target or self.target
         with _told(target.parent), _cleared(target):
-            join_videos(_unfinished(target), parts, metadata, audio)
+            join_videos(_unfinished(target), parts, metadata, audio, crf)
             _settle(target)
         return target
 
@@ -319,8 +336,10 @@ def _facts(state: Path) -> PartFacts | None:
     """What a state says of its part; None where it is missing or not one of this version."""
     try:
         with safe_open(state, framework="pt") as saved:
-            return PartFacts(**json.loads(saved.metadata()["part"]))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            told = json.loads(saved.metadata()["part"])
+            followed = told.pop("followed", None)
+            return PartFacts(**told, followed=None if followed is None else (followed[0], followed[1]))
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError):
         return None
 
 

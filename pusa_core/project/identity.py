@@ -8,7 +8,9 @@ from torch import Tensor
 
 from ..colour import ColourStatistics
 from ..digest import digest
+from ..images import CROP
 from .plan import Plan, PlannedWindow
+from .text import ANCHOR, BEFORE
 
 FORMAT = 1
 """Raised when the same settings make other pictures, so that older parts are made again."""
@@ -24,8 +26,39 @@ class Sources(Protocol):
         """A name of what a file of the input folder holds."""
 
 
-def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sources) -> str:
-    """A name of what a window is made from, but for its neighbours."""
+def own_identities(plan: Plan, window: PlannedWindow, candidate: int, sources: Sources) -> tuple[str, str]:
+    """Two names of what a window is made from, but for its neighbours: of what it has a use for, and of all that is set.
+
+    Parts were called by the second before settings without a use were left out. Where all are the defaults both are the same.
+    """
+    resize = plan.resize if _has_pictures(plan, window) else CROP
+    colour = plan.colour if _has_colours(plan, window) else BEFORE
+    return (
+        _own_identity(plan, window, candidate, sources, resize, window.steps, colour),
+        _own_identity(plan, window, candidate, sources, plan.resize, window.typed_steps, plan.colour),
+    )
+
+
+def _has_pictures(plan: Plan, window: PlannedWindow) -> bool:
+    """Whether a window sees anything that is brought to the size of the video."""
+    anchored = plan.anchor is not None and (not window.begins_anew or plan.colour == ANCHOR)
+    return bool(window.keys or window.clips or anchored)
+
+
+def _has_colours(plan: Plan, window: PlannedWindow) -> bool:
+    """Whether there is anything to match a window's colours to; what a first window may lead to is no setting of its own."""
+    return bool(window.index) or plan.colour == ANCHOR or plan.straight is not None
+
+
+def _own_identity(
+    plan: Plan,
+    window: PlannedWindow,
+    candidate: int,
+    sources: Sources,
+    resize: str,
+    steps: int,
+    colour: str,
+) -> str:
     straight = [] if plan.straight is None else [window.written, plan.colour_method]
     return digest(
         [
@@ -33,11 +66,11 @@ def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sou
             window.frames.length,
             window.kept,
             plan.fps,
-            plan.resize,
+            resize,
             [vars(span) for span in window.spans] or window.prompt,
             window.negative,
             window.seed_of(candidate),
-            window.steps,
+            steps,
             window.cfg,
             window.noise_multipliers,
             [(key.latent_frame, sources.file_identity(key.picture), key.multiplier) for key in window.keys],
@@ -51,7 +84,7 @@ def own_identity(plan: Plan, window: PlannedWindow, candidate: int, sources: Sou
                 )
                 for one in window.clips
             ],
-            plan.colour,
+            colour,
             sources.fingerprint(window),
             *straight,
         ]

@@ -25,6 +25,7 @@ class Defaults:
     steps: int = 30
     cfg: float = 3.0
     fps: float = 16.0
+    given_steps: int | None = None  # of a schedule that is given: then nobody's own steps count
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class PlannedWindow:
     prompt: str
     negative: str
     seed: int  # of its first take
-    steps: int
+    steps: int  # that it takes
+    typed_steps: int  # that it would take without a schedule that is given
     cfg: float
     noise_multipliers: str
     keys: tuple[PlacedKey, ...]
@@ -172,7 +174,8 @@ def plan_project(
             prompt=prompts[index],
             negative=project.negative if text.negative is None else text.negative,
             seed=(defaults.seed + index) % SEEDS if text.seed is None else text.seed,
-            steps=defaults.steps if text.steps is None else text.steps,
+            steps=_steps(text, defaults) if defaults.given_steps is None else defaults.given_steps,
+            typed_steps=_steps(text, defaults),
             cfg=defaults.cfg if text.cfg is None else text.cfg,
             noise_multipliers=project.noise_multipliers
             if text.noise_multipliers is None
@@ -186,6 +189,10 @@ def plan_project(
     _check_bridges(project)
     _check_anchor(project, windows, base)
     return Plan(tuple(windows), project.colour, project.resize, project.anchor, defaults.fps, base, straight)
+
+
+def _steps(window: WindowText, defaults: Defaults) -> int:
+    return defaults.steps if window.steps is None else window.steps
 
 
 def window_multipliers(plan: Plan) -> list[list[float]]:

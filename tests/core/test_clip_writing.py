@@ -79,6 +79,26 @@ def test_what_is_written_is_read_back(tmp_path):
     assert (again - frames[:, 10:-10, 10:-10]).abs().max() <= 4 / 255
 
 
+def test_parts_of_unlike_encoders_are_joined_with_every_picture_in_its_place(tmp_path):
+    frames = torch.rand(3, 7, 12, 16, 3, generator=torch.Generator().manual_seed(1)).repeat_interleave(8, 2)
+    frames = frames.repeat_interleave(8, 3)
+    parts = [JoinedPart(tmp_path / f"{number}.mp4", shown) for number, shown in enumerate((7, 5, None))]
+    for part, shot, crf in zip(parts, frames, (16, 0, 40), strict=True):
+        write_video(part.path, shot, Fraction(16), crf=crf, bframes=False)
+    audio = Audio(0.5 * torch.sin(torch.arange(48000) / 20)[None], 48000)
+    join_videos(tmp_path / "a.mp4", parts, {"prompt": {"a": 1}}, audio, crf=10)
+    clip = clip_of_file(tmp_path / "a.mp4")
+    expected = torch.cat([clip_of_file(part.path).all(None)[: part.frames] for part in parts])
+    found = clip.all(None)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().mean(dim=(1, 2, 3)).max() < 0.02
+    assert clip.sound().waveform.abs().max() > 0.3
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.metadata["prompt"] == '{"a": 1}'
+        stamps = [packet.pts * packet.time_base for packet in container.demux(video=0) if packet.size]
+    assert stamps == [Fraction(number, 16) for number in range(19)]
+
+
 @pytest.mark.parametrize("sample_rate", [44100, 48000, 96000, 192000, 12345])
 def test_sound_of_any_rate_is_written_with_its_pitch(sample_rate):
     seconds = torch.arange(sample_rate) / sample_rate

@@ -322,6 +322,32 @@ def test_a_report_that_stays_locked_loses_no_line_and_says_so(cats, tmp_path, mo
     assert not (tmp_path / "report.csv.waiting").exists()
 
 
+def test_a_report_that_a_spreadsheet_saved_with_semicolons_loses_no_line(cats, tmp_path):
+    report, items = tmp_path / "report.csv", read(cats)
+    report.write_text("name;seed\ncat1;1\nowl;2\n", encoding="utf-8")
+    for item in items[:2]:
+        assert "report.csv is no CSV file any more (it has no column name): rename it" in add_to_report(
+            report, report_row(item, 81, 5.0)
+        )
+    assert report.read_text(encoding="utf-8") == "name;seed\ncat1;1\nowl;2\n"
+    report.rename(tmp_path / "old.csv")
+    assert add_to_report(report, report_row(items[2], 81, 5.0)) == ""
+    with report.open(encoding="utf-8-sig", newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["cat2", "cat10", "Dog"]
+
+
+def test_rows_without_a_name_are_all_kept(cats, tmp_path):
+    report, item = tmp_path / "report.csv", read(cats)[0]
+    report.write_text("name,notes\n,one\n,two\ncat2,old\n", encoding="utf-8")
+    add_to_report(report, report_row(item, 81, 5.0))
+    with report.open(encoding="utf-8-sig", newline="") as file:
+        assert [(row["name"], row["notes"]) for row in csv.DictReader(file)] == [
+            ("", "one"),
+            ("", "two"),
+            ("cat2", ""),
+        ]
+
+
 def test_a_report_that_is_no_table_stops_no_item(cats, tmp_path):
     report = tmp_path / "report.csv"
     report.write_bytes(b"PK\x03\x04\xff\xfe a workbook saved under this name")
@@ -349,7 +375,8 @@ def test_an_item_that_fails_is_taken_last_alone_and_not_for_ever(cats, tmp_path)
     assert run(0, fails=("cat10",)) == ["cat10"]
     assert run(0) == ["Dog"]
     with pytest.raises(
-        PusaError, match=r"1 items were begun 2 times and never finished: cat10.*attempts\.json"
+        PusaError,
+        match=r"1 items were begun 2 times and have no video: cat10\. Each failed, was cancelled, or is still .*attempts\.json",
     ):
         run(0)
     (cats / "cat10.txt").write_text("another prompt")

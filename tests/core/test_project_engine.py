@@ -5,18 +5,25 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from pusa_core.clips.reading import clip_of_file
 from pusa_core.errors import PusaError
+from pusa_core.project import engine
 from pusa_core.project import folder as on_disk
 from pusa_core.project.engine import Draft
 from pusa_core.project.folder import ProjectFolder
+from pusa_core.project.identity import own_identities
+from pusa_core.project.plan import Defaults, Plan, plan_project
 from pusa_core.project.seams import lead_into, seam_jump
+from pusa_core.project.text import read_project
 from support.flat_studio import FlatStudio, fill_the_disk, run
 
 
@@ -116,6 +123,18 @@ def test_a_locked_window_keeps_its_bytes_whatever_changes_around_it(tmp_path):
     assert studio.seen["w2"][0] == pytest.approx([0, 0.2, 1, 1, 0.0]), (
         "it was made to lead to the locked window"
     )
+
+
+def test_a_locked_window_of_another_crf_is_shown_as_it_is(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}, {}), FlatStudio())
+    studio = FlatStudio(crf=30)
+    made = run(folder, text({}, {"lock": True}, {}), studio)
+    assert [name for name, _ in studio.made] == ["w1", "w3"]
+    shown = torch.cat([made.parts[n].frames()[: made.plan.windows[n].shown] for n in range(3)])
+    found = clip_of_file(folder / "film.mp4").all(None)
+    assert found.shape == shown.shape
+    assert (found - shown).abs().max() < 0.05
 
 
 def test_to_lock_a_window_makes_nothing_again(tmp_path):
@@ -367,6 +386,156 @@ def test_final_windows_follow_the_drafts_that_hold_now(tmp_path):
     run(folder, text({}, {"prompt": "since the draft"}, {}), other, draft)
     assert other.seen["w2"][0] == pytest.approx([0, 0.2, 1, 1, 1]), "a draft of another prompt is no draft"
     assert (folder / "film.draft.mp4").exists()
+
+
+DRAFTS = text({}, {}, {}, {})
+
+
+@pytest.fixture
+def drafted(tmp_path):
+    """A project whose windows followed their drafts, and how they are followed."""
+    run(tmp_path / "film", DRAFTS, FlatStudio(size=8), in_draft=True)
+    draft = Draft(ProjectFolder(tmp_path / "film", draft=True), FlatStudio(size=8), 0.6)
+    run(tmp_path / "film", DRAFTS, FlatStudio(), draft)
+    return tmp_path / "film", draft
+
+
+@pytest.mark.parametrize("change", ["gone", "another", "outdated"])
+def test_a_window_that_followed_a_draft_stays_whatever_becomes_of_the_draft(drafted, change):
+    folder, draft = drafted
+    if change == "gone":
+        for path in folder.glob("*.draft.*"):
+            path.unlink()
+    if change == "another":
+        draft = replace(draft, sources=FlatStudio(size=8, tint=0.1))
+        run(folder, DRAFTS, FlatStudio(size=8, tint=0.1), in_draft=True)
+    if change == "outdated":
+        draft = replace(draft, sources=FlatStudio(size=8, model="another"))
+    before, studio = files(folder), FlatStudio()
+    run(folder, DRAFTS, studio, draft)
+    assert studio.made == []
+    assert files(folder) | {"project.json": ""} == before | {"project.json": ""}
+
+
+def test_a_window_made_without_a_draft_stays_when_one_is_made(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, DRAFTS, FlatStudio())
+    run(folder, DRAFTS, FlatStudio(size=8), in_draft=True)
+    studio = FlatStudio()
+    run(folder, DRAFTS, studio, Draft(ProjectFolder(folder, draft=True), FlatStudio(size=8), 0.6))
+    assert studio.made == []
+
+
+def test_how_closely_drafts_are_followed_is_a_setting_that_counts(drafted):
+    folder, draft = drafted
+    studio = FlatStudio()
+    run(folder, DRAFTS, studio, replace(draft, multiplier=0.8))
+    assert [name for name, _ in studio.made] == ["w1", "w2", "w3", "w4"]
+
+
+def test_a_locked_window_fits_the_one_before_also_when_its_draft_is_gone(drafted):
+    folder, draft = drafted
+    for path in folder.glob("*.draft.*"):
+        path.unlink()
+    studio = FlatStudio()
+    run(folder, text({}, {}, {"lock": True}, {}), studio, draft)
+    assert studio.made == []
+
+
+def as_by_an_earlier_version(folder: Path) -> None:
+    """The parts as they were before what they followed was noted in them."""
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as saved:
+            facts = json.loads(saved.metadata()["part"])
+            tensors = {name: saved.get_tensor(name).clone() for name in saved.keys()}  # noqa: SIM118
+        del facts["followed"]
+        save_file(tensors, path, metadata={"part": json.dumps(facts, sort_keys=True)})
+
+
+def test_parts_that_do_not_tell_what_they_followed_stay_as_long_as_the_draft_does(drafted):
+    folder, draft = drafted
+    as_by_an_earlier_version(folder)
+    studio = FlatStudio()
+    run(folder, DRAFTS, studio, draft)
+    assert studio.made == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"resize": "letterbox"}, ["w2"]),  # w1 and w3 have no picture and no clip
+        ({"colour": "off"}, ["w2", "w3"]),
+        ({"resize": "letterbox", "anchor": {"picture": "9.png"}}, ["w2", "w3"]),
+    ],
+)
+def test_a_setting_that_a_window_has_no_use_for_does_not_make_it_again(tmp_path, change, expected):
+    keys = {"keys": [{"at": 20, "picture": "2.png"}]}
+    run(tmp_path / "film", text({}, {}, {}, **keys), FlatStudio())
+    assert remade(tmp_path / "film", text({}, {}, {}, **keys, **change)) == expected
+
+
+def test_colours_count_in_a_first_window_that_leads_to_a_locked_one(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}), FlatStudio())
+    led = ({"prompt": "other"}, {"lock": True})
+    assert remade(folder, text(*led)) == ["w1"]
+    assert remade(folder, text(*led, colour="off")) == ["w1"]
+    assert remade(folder, text(*led, colour="off")) == []
+
+
+@pytest.mark.parametrize("colour", ["before", "off", "first"])
+def test_parts_named_after_settings_that_they_have_no_use_for_stay(tmp_path, monkeypatch, colour):
+    project = text({}, {}, {}, resize="stretch", colour=colour)
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "own_identities", lambda *given: own_identities(*given)[::-1])
+        run(tmp_path / "film", project, FlatStudio())
+    assert remade(tmp_path / "film", project) == []
+    assert remade(tmp_path / "film", text({}, {}, {"lock": True}, resize="stretch", colour=colour)) == []
+
+
+def test_steps_do_not_count_where_a_schedule_is_given(tmp_path):
+    def plan(given: int | None, steps: int = 30) -> Plan:
+        defaults = Defaults(steps=steps, given_steps=given)
+        return plan_project(read_project(text({}, {"steps": 5})), defaults)
+
+    def names(planned: Plan) -> list[tuple[str, str]]:
+        return [own_identities(planned, window, 0, FlatStudio()) for window in planned.windows]
+
+    assert [window.steps for window in plan(None).windows] == [30, 5]
+    assert [window.steps for window in plan(4).windows] == [4, 4]
+    assert [used for used, _ in names(plan(4))] == [used for used, _ in names(plan(4, steps=9))]
+    assert [every for _, every in names(plan(4))] == [every for _, every in names(plan(None))], "as of old"
+
+
+def test_another_film_under_the_same_name_leaves_the_finished_one_there(tmp_path):
+    folder = tmp_path / "film"
+    run(folder, text({}, {}), FlatStudio())
+    first = (folder / "film.mp4").read_bytes()
+    report = run(folder, text({"prompt": "another"}, {"prompt": "film"}), FlatStudio()).report()
+    assert (folder / "film_00001.mp4").read_bytes() == first
+    assert "film_00001.mp4" in report.splitlines()[-1]
+    report = run(folder, text({"prompt": "another"}, {"prompt": "end"}), FlatStudio()).report()
+    assert "film_0000" not in report, "the same film, mended"
+    assert not (folder / "film_00002.mp4").exists()
+    run(folder, text({"prompt": "a"}, {"prompt": "third"}), FlatStudio())
+    assert (folder / "film_00001.mp4").read_bytes() == first
+    assert (folder / "film_00002.mp4").is_file()
+
+
+def test_another_film_that_is_cancelled_on_the_way_leaves_the_finished_one_there(tmp_path):
+    class Cancelled(FlatStudio):
+        def sample(self, *given):
+            if self.made:
+                raise KeyboardInterrupt
+            return super().sample(*given)
+
+    folder, other = tmp_path / "film", text({"prompt": "another"}, {"prompt": "film"})
+    run(folder, text({}, {}), FlatStudio())
+    first = (folder / "film.mp4").read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, other, Cancelled())
+    assert remade(folder, other) == ["w2"]
+    assert (folder / "film_00001.mp4").read_bytes() == first
 
 
 def test_a_project_can_be_moved_and_goes_on_there(tmp_path):

@@ -133,6 +133,51 @@ def test_only_what_a_prompt_changes_is_sampled_again(direct):
     assert [request.seed for request in direct.made] == [5]
 
 
+def test_steps_that_a_connected_schedule_makes_idle_do_not_count(direct, film):
+    sigmas = torch.tensor([1.0, 0.6, 0.3, 0.0])
+    direct(text({}, {"steps": 7}), sigmas=sigmas)
+    record = json.loads((film / "project.json").read_text("utf-8"))
+    assert [one["steps"] for one in record["windows"]] == [3, 3]
+    direct(text({}, {"steps": 5}), sigmas=sigmas, steps=9)
+    assert direct.made == []
+
+
+class CountingClip(WordClip):
+    """Notes what it encodes."""
+
+    encoded = []  # noqa: RUF012 - of all of them, emptied by the tests
+
+    def encode_from_tokens_scheduled(self, text):
+        self.encoded.append(text)
+        return super().encode_from_tokens_scheduled(text)
+
+
+def test_texts_are_encoded_for_windows_that_are_made_and_some_at_a_time(direct, pack, monkeypatch):
+    import comfyui_pusa.nodes.host.director as host
+
+    monkeypatch.setattr(host, "TEXTS_AHEAD", 2)
+    held = []
+    original = host.ComfyStudio.sample
+
+    def sample(studio, *given):
+        made = original(studio, *given)
+        held.append(sorted(studio.texts))
+        return made
+
+    monkeypatch.setattr(host.ComfyStudio, "sample", sample)
+    CountingClip.encoded.clear()
+    project = [{}, {}, {}, {"lock": True}, {}]
+    direct(text(*project, negative="no"), clip=CountingClip())
+    assert CountingClip.encoded == ["prompt 1", "no", "prompt 2", "prompt 3", "prompt 4", "prompt 5"]
+    assert max(len(texts) for texts in held) == 3
+    assert held[2] == ["no", "prompt 3"], "a locked window is hardly ever made"
+    CountingClip.encoded.clear()
+    direct(text(*project, negative="no"), clip=CountingClip())
+    assert CountingClip.encoded == [], "all are kept"
+    direct(text(*project[:4], {"retake": 1}, negative="no"), clip=CountingClip())
+    assert CountingClip.encoded == ["prompt 5", "no"]
+
+
 def test_a_lora_of_one_window_is_on_its_model_only(direct, tiny_lora_file, pack, load_tiny_wan):
     from comfyui_pusa.nodes.host.lora_patches import lora_facts
 

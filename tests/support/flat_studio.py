@@ -32,10 +32,16 @@ def fill_the_disk(monkeypatch) -> None:
 class FlatStudio:
     """Pictures are one colour; a free latent frame is the one before plus a step that seed and prompt decide."""
 
-    crf = 0
-
-    def __init__(self, inputs: Path | None = None, size: int = SIZE, tint: float = 0.0, model: str = "model"):
+    def __init__(
+        self,
+        inputs: Path | None = None,
+        size: int = SIZE,
+        tint: float = 0.0,
+        model: str = "model",
+        crf: int = 0,
+    ):
         self.inputs, self.size, self.tint, self.model = inputs, (size, size), tint, model
+        self.crf = crf
         self.made: list[tuple[str, int]] = []
         self.seen: dict[str, tuple[list[float], torch.Tensor]] = {}
         self.told: list[tuple[str, int, str]] = []
@@ -73,7 +79,7 @@ class FlatStudio:
         return torch.full((len(frames), self.size[1], self.size[0], 3), 0.7)
 
     def fingerprint(self, window):
-        return f"{self.model} {[vars(one) for one in window.text.loras]} {self.size} {self.tint}"
+        return f"{self.model} {[vars(one) for one in window.text.loras]} {self.size} {self.tint} {self.crf}"
 
     def file_identity(self, name):
         return name
