@@ -84,8 +84,18 @@ class RunMemory:
         frames = tuple(range(len(self.multipliers)) if window is None else window)
         if len(frames) != x.shape[2] or not self.plan.covers(sigmas, self.start_sigma, self.end_sigma):
             return None
-        # on several GPUs (MultiGPU CFG Split) a prompt may change its device, and with it the model, from step to step
-        key = (options.get("multigpu_thread_device"), tuple(options.get("uuids", ())), frames)
+        # on several GPUs (MultiGPU CFG Split) a prompt may change its device, and with it the model, from step to step; skip-layer
+        # guidance calls the same prompt a second time with blocks that are replaced
+        replaced = {
+            str(place): id(patch)
+            for place, patch in options.get("patches_replace", {}).get("dit", {}).items()
+        }
+        key = (
+            options.get("multigpu_thread_device"),
+            tuple(options.get("uuids", ())),
+            frames,
+            tuple(sorted(replaced.items())),
+        )
         memory = self.calls.get(key)
         if memory is None or memory.shape != tuple(x.shape):
             frozen, free = split_frames([self.multipliers[frame] for frame in frames], self.plan.up_to)

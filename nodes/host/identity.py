@@ -25,7 +25,8 @@ def model_identity(model: Any) -> str:
             "wrappers": others_hooks(model.wrappers),
             "callbacks": others_hooks(model.callbacks),
             "compute type": model.model.manual_cast_dtype,
-        },
+        }
+        | ({"injections": model.injections} if model.injections else {}),
         sampled=True,
         name_of=_name_of_patcher,
     )

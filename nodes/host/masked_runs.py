@@ -18,10 +18,17 @@ from . import symbols
 
 
 class MaskReference:
-    """The latent and the noise that a masked run pastes in, taken from its first part and kept in the others."""
+    """The latent and the noise that a masked run pastes in, taken from its first part and kept in the others.
 
-    def __init__(self, latent_image: Tensor | None = None, noise: Tensor | None = None) -> None:
-        """Both are known where the parts begin with other latents than the run: latent_image in the model's space."""
+    All parts are given the levels of the whole run too, from which DifferentialDiffusion counts how far it is.
+    """
+
+    def __init__(
+        self, schedule: Tensor, latent_image: Tensor | None = None, noise: Tensor | None = None
+    ) -> None:
+        """schedule: levels [S+1] of the whole run. The others are known where the parts begin with other latents than the run:
+        latent_image in the model's space."""
+        self.schedule = schedule
         self.latent_image = latent_image
         self.noise = noise
 
@@ -30,10 +37,12 @@ class MaskReference:
 
         def note(model: Any) -> None:
             self.latent_image, self.noise = model.latent_image, model.noise
+            model.sigmas = self.schedule
 
         def give(model: Any) -> None:
             model.latent_image = self.latent_image.to(model.latent_image)
             model.noise = self.noise.to(model.noise)
+            model.sigmas = self.schedule
 
         return _before_sampling(sampler, note if first else give)
 

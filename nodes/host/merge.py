@@ -19,7 +19,7 @@ from torch import Tensor
 from ...pusa_core.errors import PusaError
 from ...pusa_core.safetensors_stream import DTYPE_NAMES
 from . import symbols
-from .features import Aspect, Feature, check_pairs, features_of
+from .features import Aspect, Feature, features_of
 from .lora_patches import LoraOnDisk, is_bare
 from .parameters import DIT, is_plain, original_parameters, pieces
 
@@ -109,12 +109,10 @@ class MergedLoras(Feature):
     name = "Merge LoRAs"
     key = "pusa_merged"
     changes = frozenset({Aspect.WEIGHTS})
-    relies_on = frozenset({Aspect.EXPERTS})
     needs = (
         "get_key_weight", "calculate_weight", "stochastic_rounding", "string_to_seed",
         "load_diffusion_model", "load_diffusion_model_state_dict",
     )  # fmt: skip
-    remedy = "Connect Merge LoRAs before Wan2.2 MoE Switch, once for each expert."
 
     def settings(self) -> Any:
         return None
@@ -123,7 +121,12 @@ class MergedLoras(Feature):
 def require_mergeable(model: ModelPatcher) -> None:
     """Refuse what this node cannot do: two experts at once, another pack's weights, replaced modules."""
     symbols.require(MergedLoras.name, MergedLoras.needs)
-    check_pairs(MergedLoras(), features_of(model))
+    for feature in features_of(model):
+        if Aspect.EXPERTS in feature.changes:
+            raise PusaError(
+                f"{feature.name} changes {Aspect.EXPERTS.value}, which Merge LoRAs relies on. Connect Merge LoRAs before Wan2.2 MoE "
+                "Switch, once for each expert."
+            )
     patcher, operations = type(model), model.model.model_config.custom_operations
     if patcher.patch_weight_to_device.__module__ != ModelPatcher.__module__ or operations is not None:
         made_by = patcher.__name__ if operations is None else operations.__name__

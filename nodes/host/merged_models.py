@@ -20,7 +20,7 @@ from ...pusa_core.errors import PusaError
 from ...pusa_core.merged_files import size_text
 from ...pusa_core.safetensors_stream import aligned
 from . import symbols
-from .features import features_of, put, remember
+from .features import FEATURES, features_of, put, remember
 from .lora_patches import MERGED_PATCHES, LoraOnDisk, patches_of_others
 from .merge import MergedLoras, MergedWeights, marker_type
 from .parameters import DIT, own_copy, pieces
@@ -158,7 +158,8 @@ def _finished(weights: MergedWeights, merged: ModelPatcher) -> ModelPatcher:
     for key, models in rest.additional_models.items():
         merged.set_additional_models(key, models)
     for key, attachment in rest.attachments.items():
-        merged.set_attachments(key, attachment)
+        if key != FEATURES:
+            merged.set_attachments(key, attachment)
     merged.set_attachments(MERGED_PATCHES, others)
     return merged
 

@@ -32,12 +32,14 @@ from ...pusa_core.progressive import (
 )
 from ...pusa_core.schedule import over_frames
 from . import symbols
+from .bases.wan_vace import WanVaceHost
 from .features import Aspect, Feature, Hooks, apply, feature_of
 from .masked_runs import MaskReference
 from .models import base_of, require_base
 from .samplers import check_part, runs_one_callback_per_step, sampler_name
 from .stages import SEEDS, Stages, count_from
 from .timesteps import multipliers_of
+from .whole_run import told_schedule
 
 _divided: ContextVar[bool] = ContextVar("pusa_run_is_divided", default=False)
 """Whether a run is a part of one that was divided already: both parts pass through all wrappers of the MODEL again."""
@@ -66,7 +68,12 @@ class ProgressiveResolution(Feature):
         return {"share": self.share, "until": self.until, "small": self.small}
 
     def check(self, patcher: Any) -> None:
-        require_base(patcher)
+        held = feature_of(patcher, Stages)
+        models = [patcher, *(stage.model for stage in held.stages)] if held else [patcher]
+        if any(isinstance(require_base(model), WanVaceHost) for model in models):
+            raise PusaError(
+                "Pusa Progressive cannot make the control frames of Wan VACE smaller. Remove it here, or use a model without control frames."
+            )
 
     def hooks(self, patcher: Any) -> Hooks:
         return Hooks(wrappers={symbols.WrappersMP.OUTER_SAMPLE: DividedRun(self)})
@@ -138,12 +145,14 @@ class DividedRun:
         if denoise_mask is not None:
             core = guider.model_patcher.model
             kept = core.process_latent_in(latent_image) if bool(latent_image.any()) else latent_image
-            masked = MaskReference(kept, noise).used_by(sampler, first=False)
+            masked = MaskReference(sigmas, kept, noise).used_by(sampler, first=False)
         last = LastEstimate(guider, callback, size)
         shown = count_from(last, 0, len(sigmas) - 1)
         noise_of_small = shrunk_noise(noise, *small.shape[-2:])
         alike = guider_alike(guider)
-        out = alike.sample(noise_of_small, small, sampler, parts[0], denoise_mask, shown, disable_pbar, seed)
+        used = sampler if denoise_mask is None else MaskReference(sigmas).used_by(sampler, first=True)
+        with told_schedule(alike, sigmas):
+            out = alike.sample(noise_of_small, small, used, parts[0], denoise_mask, shown, disable_pbar, seed)
         if runs_one_callback_per_step(sampler):
             out = last.denoised(out)
         latent_image = resumed(out, latent_image, multipliers)
@@ -153,7 +162,8 @@ class DividedRun:
         seed = None if seed is None else (seed + 1) % SEEDS  # its fresh noise must not be the small run's
         used = sampler if denoise_mask is None else masked
         rest = (noise, latent_image, used, parts[1].clone(), denoise_mask, shown, disable_pbar, seed)
-        return executor(*rest, **kwargs)
+        with told_schedule(guider, sigmas):
+            return executor(*rest, **kwargs)
 
     def small_latent(self, model: Any, latent_image: Tensor, multipliers: Tensor, keeps: bool) -> Tensor:
         """What the small run begins with, [B, C, F, h, w]; keeps: whether something of the latent's own stays in the free frames."""

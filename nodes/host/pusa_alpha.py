@@ -10,15 +10,17 @@ from ...pusa_core.errors import PusaError
 from ...pusa_core.lora.experts import PUSA
 from .features import Feature, features_of, remember
 from .lora_patches import LoraOnDisk, strength_replaced
+from .merge import MergedLoras
 from .stages import Stages
 
 
 def has_pusa_lora(model: Any) -> bool:
-    """Whether Pusa LoRA Loader put a LoRA on this MODEL or on one of its stages."""
-    return any(
-        has_pusa_lora_of(feature)
-        or (isinstance(feature, Stages) and any(map(has_pusa_lora, _later(feature))))
+    """Whether Pusa LoRA Loader put a LoRA on this MODEL or on one of its stages, and nothing merged it since."""
+    return any(map(has_pusa_lora_of, _since_merging(model))) or any(
+        has_pusa_lora(later)
         for feature in features_of(model)
+        if isinstance(feature, Stages)
+        for later in _later(feature)
     )
 
 
@@ -31,7 +33,7 @@ def with_pusa_alpha(model: Any, alpha: float) -> Any:
     """A clone of the MODEL whose Pusa LoRAs have this alpha, as if their loaders had been set to it."""
     if not has_pusa_lora(model):
         raise PusaError(
-            "alphas are given, but Pusa LoRA Loader put no LoRA on this model (a merged file holds its own for good). Put the loader "
+            "alphas are given, but Pusa LoRA Loader put no LoRA on this model (merged LoRAs are in the weights for good). Put the loader "
             "before this node, or empty alphas."
         )
     return _with_alpha(model, alpha)
@@ -40,7 +42,7 @@ def with_pusa_alpha(model: Any, alpha: float) -> Any:
 def _with_alpha(model: Any, alpha: float) -> Any:
     clone, features = model.clone(), []
     for feature in features_of(model):
-        if has_pusa_lora_of(feature):
+        if has_pusa_lora_of(feature) and feature in _since_merging(model):
             strength_replaced(clone, feature, alpha)
             feature = replace(feature, facts=replace(feature.facts, strength=alpha))
         elif isinstance(feature, Stages):
@@ -53,6 +55,13 @@ def _with_alpha(model: Any, alpha: float) -> Any:
     # ComfyUI patches the weights anew when this changes; the same graph must give the same value
     clone.patches_uuid = uuid.uuid5(model.patches_uuid, f"alpha {alpha}")
     return clone
+
+
+def _since_merging(model: Any) -> tuple[Feature, ...]:
+    """The features whose weights are patches still: those after the last Merge LoRAs."""
+    features = features_of(model)
+    merged = [place for place, feature in enumerate(features) if isinstance(feature, MergedLoras)]
+    return features[merged[-1] + 1 :] if merged else features
 
 
 def _later(feature: Stages) -> list[Any]:

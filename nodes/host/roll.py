@@ -12,6 +12,7 @@ from ...pusa_core.loop import rolled_back, rolled_order, step_of
 from . import symbols
 from .features import Aspect, Feature, Hooks, apply
 from .models import require_wan_forward
+from .whole_run import SCHEDULE
 
 
 class RolledLatents:
@@ -39,7 +40,7 @@ class RolledLatents:
             raise PusaError(
                 "Loop Model cannot work inside context windows, where the model never sees the whole loop. Remove one of the two nodes."
             )
-        sigmas, sigma = options.get("sample_sigmas"), options.get("sigmas")
+        sigmas, sigma = options.get(SCHEDULE, options.get("sample_sigmas")), options.get("sigmas")
         if sigmas is None or sigma is None:
             raise PusaError(
                 "Loop Model is not told the schedule by this sampler. Use KSampler, SamplerCustom or Vectorized Timestep Sampler."

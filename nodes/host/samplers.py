@@ -62,6 +62,7 @@ STOCHASTIC = frozenset(
         "dpmpp_3m_sde_gpu",
         "ddpm",
         "lcm",
+        "lcm_upscale",  # the node SamplerLCMUpscale
         "res_multistep_ancestral",
         "res_multistep_ancestral_cfg_pp",
         "er_sde",
@@ -139,6 +140,10 @@ def check_sampler(sampler: Any) -> None:
     if name in STOCHASTIC and options.get("eta", 1.0) != 0:
         raise PusaError(
             f"The sampler {name} adds fresh noise to every frame, also to the given ones. {_advice()}"
+        )
+    if name in HOLDING and options.get("eta", 0.0) > 0:
+        raise PusaError(
+            f"eta of the sampler {name} is {options['eta']}, which adds fresh noise to every frame, also to the given ones. Set it to 0."
         )
     if name in SCALAR:
         raise PusaError(

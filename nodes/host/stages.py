@@ -18,13 +18,14 @@ from torch import Tensor
 from ...pusa_core.errors import PusaError
 from ...pusa_core.experts import StageEnd, split_schedule
 from . import symbols
-from .features import Aspect, Feature, Hooks, apply, feature_of, features_of, put
+from .features import FEATURES, Aspect, Feature, Hooks, apply, feature_of, features_of, put
 from .identity import model_identity
 from .masked_runs import MaskReference
 from .models import base_of
 from .samplers import check_part
 from .timesteps import multipliers_of
 from .transfer import carry_over
+from .whole_run import schedule_of, told_schedule
 
 SEEDS = 2**64
 """Seeds that ComfyUI's widget offers, 0 to 2^64 - 1."""
@@ -77,6 +78,7 @@ class Stages(Feature):
             delegated = _is_dynamic(stage.model) and not _is_dynamic(staged)
             model = stage.model.get_non_dynamic_delegate() if delegated else stage.model.clone()
             carry_over(self.stages[0].model, staged, model)
+            model.force_cast_weights = model.force_cast_weights or staged.force_cast_weights
             for feature in since:
                 put(model, feature, feature.carry_to)
             models.append(model)
@@ -123,7 +125,8 @@ class StagedRun:
         if len(running) > 1:
             for _, _, part in running:
                 check_part(sampler, part)
-        reference = MaskReference() if denoise_mask is not None and len(running) > 1 else None
+        whole = schedule_of(guider, sigmas)
+        reference = MaskReference(whole) if denoise_mask is not None and len(running) > 1 else None
         done, steps = 0, len(sigmas) - 1
         for number, (stage, model, part) in enumerate(running):
             progress = count_from(callback, done, steps)
@@ -134,19 +137,21 @@ class StagedRun:
                 seed = None if seed is None else (seed + 1) % SEEDS
             rest = (noise, latent_image, used, part.clone(), denoise_mask, progress, disable_pbar, seed)
             if model is None:
-                with using_cfg(guider, stage.cfg, stage.cfg_name):
+                with using_cfg(guider, stage.cfg, stage.cfg_name), told_schedule(guider, whole):
                     latent_image = executor(*rest, **kwargs)
             else:
-                latent_image = self._on_another(guider, model, stage, rest)
+                latent_image = self._on_another(guider, model, stage, rest, whole)
             done += len(part) - 1
         return latent_image
 
-    def _on_another(self, guider: Any, model: Any, stage: Stage, arguments: tuple[Any, ...]) -> Tensor:
+    def _on_another(
+        self, guider: Any, model: Any, stage: Stage, arguments: tuple[Any, ...], whole: Tensor
+    ) -> Tensor:
         """A whole run of a copy of the guider on another model."""
         guider = copy.copy(guider)
         guider.model_patcher = model
         guider.model_options = model.model_options
-        with using_cfg(guider, stage.cfg, stage.cfg_name):
+        with using_cfg(guider, stage.cfg, stage.cfg_name), told_schedule(guider, whole):
             return guider.sample(*arguments)
 
 
@@ -181,7 +186,7 @@ def without_stages(model: Any, feature: Stages) -> Any:
     """A clone of the MODEL that is its first stage alone, with all that was done to it."""
     alone = model.clone()
     feature.detach(alone)
-    alone.set_attachments("pusa_features", tuple(one for one in features_of(model) if one is not feature))
+    alone.set_attachments(FEATURES, tuple(one for one in features_of(model) if one is not feature))
     return alone
 
 

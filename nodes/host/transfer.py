@@ -28,6 +28,15 @@ AFTER_MERGING = (
     "Connect MultiGPU CFG Split after Merge LoRAs: its copies of the model would be without the LoRAs."
 )
 
+BYPASS_BEFORE_THE_SWITCH = (
+    "A node after Wan2.2 MoE Switch injected something into the modules of the first model (Load LoRA (Bypass) does so), which the other "
+    "model would be without. Connect that node before the switch, once for each expert."
+)
+AFTER_MERGING_TOO = (
+    "A node before Merge LoRAs injected something into the modules of the model (Load LoRA (Bypass) does so), which the merged model would "
+    "be without. Connect that node after Merge LoRAs."
+)
+
 COMPILING = ("COMPILE_KEY", "TORCH_COMPILE_KWARGS", "set_torch_compile_wrapper")
 """Names of `symbols` with which TorchCompileModel's wrapper can be made for another model."""
 
@@ -35,8 +44,8 @@ COMPILING = ("COMPILE_KEY", "TORCH_COMPILE_KWARGS", "set_torch_compile_wrapper")
 def carry_over(before: Any, after: Any, onto: Any, same_weights: bool = False) -> None:
     """Do to the patcher `onto` what other nodes did between `before` and its descendant `after`.
 
-    Weight patches (ours among them, so that their order stays), object patches, options, wrappers, callbacks, injections. What features
-    put there themselves is left out: they are carried by what they declare. same_weights: `onto` holds another copy of the same
+    Weight patches (ours among them, so that their order stays), object patches, options, wrappers, callbacks. Injections hold the
+    modules of the model they were made for, so another model's are refused. What features put there themselves is left out: they are carried by what they declare. same_weights: `onto` holds another copy of the same
     model, so that what was computed from the weights is right there too.
     """
     if after.additional_models.get(MULTIGPU) and not before.additional_models.get(MULTIGPU):
@@ -54,10 +63,13 @@ def carry_over(before: Any, after: Any, onto: Any, same_weights: bool = False) -
                 onto.add_callback_with_key(kind, key, callback)
     for key, injections in after.injections.items():
         if key not in before.injections:
+            if onto.model is not after.model:
+                raise PusaError(AFTER_MERGING_TOO if same_weights else BYPASS_BEFORE_THE_SWITCH)
             onto.set_injections(key, injections)
 
 
 def _carry_weights(before: Any, after: Any, onto: Any) -> None:
+    own = onto.patches_uuid  # before add_patches draws another
     added = {
         key: new
         for key, entries in after.patches.items()
@@ -67,8 +79,8 @@ def _carry_weights(before: Any, after: Any, onto: Any) -> None:
         for strength_patch, value, strength_model, offset, function in entries:
             onto.add_patches({(key, offset, function): value}, strength_patch, strength_model)
     if added:
-        # ComfyUI patches the weights anew when this changes, so the same graph must give the same value
-        onto.patches_uuid = uuid.uuid5(after.patches_uuid, "low_noise")
+        # ComfyUI patches the weights anew when this changes: the same graph must give the same value, and stages of one model others
+        onto.patches_uuid = uuid.uuid5(after.patches_uuid, str(own))
 
 
 def _carry_wrappers(before: Any, after: Any, onto: Any) -> None:

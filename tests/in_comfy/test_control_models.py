@@ -8,6 +8,7 @@ from comfyui_pusa.nodes.host import bases
 from comfyui_pusa.nodes.host.models import base_of, require_base
 from comfyui_pusa.nodes.host.timesteps import vectorize_timesteps
 from pusa_core.bases import WAN
+from pusa_core.errors import PusaError
 from support import tiny_wan
 from support.base_models import loaded
 from support.comfy_runs import plain, run_node
@@ -68,6 +69,14 @@ def sampled(model, kind, latent, control_seed=5, sigmas=SIGMAS, sampler="euler")
     prompts = prompt_of(kind, control_seed), [[tiny_wan.context(2), prompt_of(kind, control_seed)[0][1]]]
     given = (model, True, 5, 3.0, *prompts, sampler_object(sampler), sigmas, latent)
     return run_node(SamplerCustom, *given)[0]["samples"]
+
+
+def test_pusa_progressive_says_that_it_cannot_take_control_frames_of_vace(pack, model, kind):
+    if kind != "VACE":
+        assert pack["PusaProgressive"].execute(model, "1/2", 0.9)
+        return
+    with pytest.raises(PusaError, match="cannot make the control frames of Wan VACE smaller"):
+        pack["PusaProgressive"].execute(model, "1/2", 0.9)
 
 
 def test_it_is_a_wan_model(model, kind):

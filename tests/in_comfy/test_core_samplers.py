@@ -14,6 +14,7 @@ from support.comfy_runs import (
     largest_difference,
     plain,
     prompt,
+    run_node,
     video_latent,
 )
 
@@ -211,6 +212,28 @@ def test_churn_is_refused(load_tiny_wan, vectorized, schedule):
             schedule,
             comfy.samplers.ksampler("euler", {"s_churn": 0.5}),
         )
+
+
+def test_dpm_adaptive_with_eta_is_refused(load_tiny_wan, vectorized, schedule):
+    import comfy.samplers
+
+    latent = video_latent(MIXED)
+    with pytest.raises(ValueError, match=r"eta of the sampler dpm_adaptive is 0\.5"):
+        custom_sampler(
+            vectorized(load_tiny_wan(), latent),
+            latent,
+            schedule,
+            comfy.samplers.ksampler("dpm_adaptive", {"eta": 0.5}),
+        )
+
+
+def test_the_node_sampler_lcm_upscale_is_refused(load_tiny_wan, vectorized, schedule):
+    from comfy_extras.nodes_advanced_samplers import SamplerLCMUpscale
+
+    latent = video_latent(MIXED)
+    sampler = run_node(SamplerLCMUpscale, 1.0, -1, "bislerp")[0]
+    with pytest.raises(ValueError, match="The sampler lcm_upscale adds fresh noise"):
+        custom_sampler(vectorized(load_tiny_wan(), latent), latent, schedule, sampler)
 
 
 @pytest.mark.parametrize("sampler", ["euler_ancestral", "lcm"])

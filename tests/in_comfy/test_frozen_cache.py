@@ -13,7 +13,7 @@ from comfyui_pusa.nodes.host.expert_switch import switch_experts
 from comfyui_pusa.nodes.host.frozen_cache import cache_frozen_frames
 from comfyui_pusa.pusa_core.errors import PusaError
 from support import composition
-from support.comfy_runs import ksampler, video_latent
+from support.comfy_runs import ksampler, run_node, video_latent
 from support.composition import SAMPLERS, relative_error, vectorized
 
 EXTENSION = (0.0, 0.0, 0.2, 1.0, 1.0)
@@ -51,6 +51,20 @@ def test_free_frames_stay_close_and_given_frames_stay_exact(load_tiny_wan, sampl
     assert not torch.equal(ours, theirs)
     assert relative_error(ours[:, :, 3:], theirs[:, :, 3:]) < 0.05
     assert torch.equal(ours[:, :, :2], video_latent(EXTENSION)["samples"][:, :, :2])
+
+
+def test_skip_layer_guidance_has_a_memory_of_its_own(load_tiny_wan):
+    """Its further call with the positive prompt skips blocks, so that keys after them are others."""
+    from comfy_extras.nodes_slg import SkipLayerGuidanceDiT
+
+    guided = run_node(SkipLayerGuidanceDiT, load_tiny_wan(), 3.0, 0.0, 1.0, "0", "0")[0]
+    sampled = [
+        ksampler(vectorized(model, latent), latent, cfg=1.0)
+        for latent in [video_latent(EXTENSION)]
+        for model in (guided, cache_frozen_frames(guided, 3, 0.0, 1.0, 0.0))
+    ]
+    assert not torch.equal(*sampled)
+    assert relative_error(sampled[1][:, :, 3:], sampled[0][:, :, 3:]) < 0.005
 
 
 def test_tokens_of_frozen_frames_are_computed_at_refreshes_only(load_tiny_wan, tokens_of_blocks):

@@ -53,6 +53,28 @@ def merge(pack, merged_folder):
     return run
 
 
+def test_experts_whose_loras_core_loaded_are_merged_and_then_joined(
+    pack, merge, load_tiny_wan, tiny_lora_file
+):
+    latent = video_latent(MIXED)
+    experts = [
+        comfy_nodes.LoraLoaderModelOnly().load_lora_model_only(load_tiny_wan(seed), tiny_lora_file(), 1.0)[0]
+        for seed in (10, 11)
+    ]
+    merged, plain = (
+        ksampler(vectorized(pack["PusaMoESwitch"].execute(*pair, 0.875)[0], latent), latent)
+        for pair in ([merge(one)[0] for one in experts], experts)
+    )
+    assert largest_difference(merged, plain) < 1e-4 * plain.abs().max()
+
+
+def test_what_is_injected_before_merging_is_refused(merge, load_tiny_wan, with_lora):
+    model = with_lora(load_tiny_wan()).clone()
+    model.set_injections("bypass_lora", [])
+    with pytest.raises(PusaError, match="Connect that node after Merge LoRAs"):
+        merge(model)
+
+
 @pytest.fixture
 def with_lora(pack, tiny_lora_file):
     """with_lora(model, alpha) -> the model after Pusa LoRA Loader."""

@@ -11,6 +11,7 @@ from support.comfy_runs import (
     ksampler,
     largest_difference,
     prompt,
+    run_node,
     video_latent,
 )
 
@@ -126,6 +127,72 @@ def test_a_lora_between_two_stage_nodes_holds_for_what_stands_before_it(
     joined = stages(lora(stages(a, b, steps=2)), c, steps=2)
     each = stages(stages(lora(a), lora(b), steps=2), c, steps=2)
     assert torch.equal(pusa_sampler(joined, latent), pusa_sampler(each, latent))
+
+
+def test_a_lora_after_stages_of_one_loaded_model_leaves_each_its_own_weights(
+    load_tiny_wan, stages, pusa_sampler, pack, tiny_lora_file
+):
+    """The second and the third stage differ by a LoRA's strength alone, and ComfyUI tells weights apart by a name for their patches."""
+    latent, shared = video_latent(MIXED), load_tiny_wan(11)
+
+    def lora(model, alpha, seed=101):
+        return pack["PusaLoraLoader"].execute(model, tiny_lora_file(seed), alpha)[0]
+
+    def three(treat):
+        first, second, third = (
+            treat(one) for one in (load_tiny_wan(10), lora(shared, 0.5), lora(shared, 2.0))
+        )
+        return stages(stages(first, second, steps=2), third, steps=2)
+
+    ours = pusa_sampler(lora(three(lambda model: model), 1.0, 102), latent)
+    each = pusa_sampler(three(lambda model: lora(model, 1.0, 102)), latent)
+    assert largest_difference(ours, each) < 1e-5 * each.abs().max()
+
+
+@pytest.mark.parametrize("roll", [2, 3])
+def test_a_loop_rolls_on_through_the_stages(load_tiny_wan, stages, pusa_sampler, pack, roll):
+    latent, model = video_latent(MIXED), load_tiny_wan()
+    whole = pusa_sampler(pack["PusaLoopModel"].execute(model, roll)[0], latent)
+    parts = pusa_sampler(pack["PusaLoopModel"].execute(stages(model, model, steps=3), roll)[0], latent)
+    assert largest_difference(parts, whole) < 1e-5 * whole.abs().max()
+    assert largest_difference(whole, pusa_sampler(model, latent)) > 1e-3 * whole.abs().max()
+
+
+def test_a_soft_mask_is_let_go_once_in_all_stages(load_tiny_wan, stages, pusa_sampler):
+    """Differential Diffusion counts by the levels of the run how much of a soft mask is free yet."""
+    from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
+
+    latent, model = masked(video_latent(MIXED)), load_tiny_wan()
+    latent["samples"] = torch.randn(latent["samples"].shape, generator=torch.Generator().manual_seed(8))
+    soft = lambda one: run_node(DifferentialDiffusion, one)[0]  # noqa: E731
+    whole = pusa_sampler(soft(model), latent)
+    parts = pusa_sampler(soft(stages(model, model, steps=3)), latent)
+    assert largest_difference(parts, whole) < 1e-5 * whole.abs().max()
+    assert largest_difference(whole, pusa_sampler(model, latent)) > 1e-3 * whole.abs().max()
+
+
+@pytest.mark.parametrize("dtype", ["bf16"])
+def test_a_compute_type_set_after_the_stages_holds_for_all_of_them(
+    load_tiny_wan, stages, pusa_sampler, dtype
+):
+    from comfy_extras.nodes_model_advanced import ModelComputeDtype
+
+    latent = video_latent(MIXED)
+    typed = lambda one: run_node(ModelComputeDtype, one, dtype)[0]  # noqa: E731
+    a, b = load_tiny_wan(10), load_tiny_wan(11)
+    joined = pusa_sampler(typed(stages(a, b, steps=2)), latent)
+    each = pusa_sampler(stages(typed(a), typed(b), steps=2), latent)
+    assert largest_difference(joined, each) < 1e-5 * each.abs().max()
+
+
+def test_what_is_injected_into_the_first_models_modules_is_refused_for_the_others(
+    load_tiny_wan, stages, pusa_sampler
+):
+    """Load LoRA (Bypass) of ComfyUI 0.12 and later does so."""
+    model = stages(load_tiny_wan(10), load_tiny_wan(11), steps=2).clone()
+    model.set_injections("bypass_lora", [])
+    with pytest.raises(PusaError, match="Connect that node before the switch, once for each expert"):
+        pusa_sampler(model, video_latent(MIXED))
 
 
 def test_stages_the_wrong_way_round_are_told_how_to_chain(load_tiny_wan, stages):

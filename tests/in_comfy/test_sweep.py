@@ -7,6 +7,7 @@ from comfyui_pusa.nodes.host.lora_patches import lora_facts
 from comfyui_pusa.nodes.host.pusa_alpha import with_pusa_alpha
 from comfyui_pusa.nodes.host.sweep import SweepRequest, TileRuns, read_samples, run_sweep
 from pusa_core.bases import WAN
+from pusa_core.errors import PusaError
 from pusa_core.sweep import Tile
 from support import tiny_wan
 from support.comfy_runs import prompt
@@ -157,6 +158,16 @@ def test_an_alpha_is_the_loaders_own(pack, load_tiny_wan, lora_file):
         assert torch.equal(*(loaded_weights(patcher)[key] for patcher in (one, expected)))
     assert changed.patches_uuid != loaded.patches_uuid
     assert with_pusa_alpha(loaded, 0.5).patches_uuid == changed.patches_uuid
+
+
+def test_a_lora_that_was_merged_has_no_alpha_any_more(pack, load_tiny_wan, lora_file):
+    load = lambda model, alpha: pack["PusaLoraLoader"].execute(model, lora_file, alpha)[0]  # noqa: E731
+    merged = pack["PusaMergeLoras"].execute(load(load_tiny_wan(10), 1.4), "in memory").args[0]
+    with pytest.raises(
+        PusaError, match=r"no LoRA on this model \(merged LoRAs are in the weights for good\)"
+    ):
+        with_pusa_alpha(merged, 0.5)
+    assert [facts.strength for facts in lora_facts(with_pusa_alpha(load(merged, 1.4), 0.5))] == [1.4, 0.5]
 
 
 def test_alphas_reach_both_experts(pack, load_tiny_wan, lora_file, request_of, output):

@@ -94,9 +94,17 @@ class Part:
     """One run of a sampler on one expert."""
 
     def __init__(
-        self, setup: Setup, side: Side, sigmas: Tensor, clean: Tensor, noise: Tensor, mask: Tensor | None
+        self,
+        setup: Setup,
+        side: Side,
+        sigmas: Tensor,
+        clean: Tensor,
+        noise: Tensor,
+        mask: Tensor | None,
+        whole: Tensor,
     ):
         self.setup, self.side, self.sigmas = setup, side, sigmas
+        self.whole = whole  # the levels of the sampler node that this is a part of
         self.clean, self.noise, self.mask = clean, noise, mask
         self.multipliers = torch.tensor(side.multipliers)
         self.memories: dict[Any, Memory] = {}
@@ -172,7 +180,7 @@ class Part:
     def velocity(self, x: Tensor, timesteps: Tensor, sigma: Tensor, text: int, memory: Memory) -> Tensor:
         """The DiT's answer for x [B, C, F, H, W] at timesteps [F]."""
         frames = x.shape[2]
-        step = max(0, int((self.sigmas >= sigma.flatten()[0] * (1 - 1e-6)).sum()) - 1)
+        step = max(0, int((self.whole >= sigma.flatten()[0] * (1 - 1e-6)).sum()) - 1)
         turn = -step * self.side.roll
         hooked = (HOOK,) if self.setup.hook and text == 1 else ()
         model = dit(self.side.seed, tuple((seed, ALPHA) for seed in self.side.loras) + hooked)
@@ -236,6 +244,9 @@ def result(setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
     clean = Wan21().process_in(latent["samples"])
     mask = latent["noise_mask"].reshape(1, 1, *latent["samples"].shape[2:]) if setup.masked else None
     seed, stages, begun = SEED, setup.stages, clean
+    nodes = [
+        sigmas[begin : end + 1] for begin, end in itertools.pairwise(sorted({0, *stages, len(sigmas) - 1}))
+    ]
     if setup.small_until is not None:
         steps = small_steps(sigmas[: stages[0] + 1] if stages else sigmas, setup.small_until)
         multipliers = torch.tensor(setup.sides[0].multipliers)
@@ -246,26 +257,27 @@ def result(setup: Setup, latent: dict, sigmas: Tensor) -> Tensor:
             if mask is None
             else torch.nn.functional.interpolate(mask, scale_factor=(1, 0.5, 0.5), mode="trilinear")
         )
-        made = run_phase(setup, levels, small, half_noise(noise), half, (), SEED)
+        made = run_phase(setup, levels, small, half_noise(noise), half, (), SEED, nodes)
         larger = torch.nn.functional.interpolate(made, scale_factor=(1, 2, 2), mode="trilinear")
         begun = torch.where((multipliers < 1)[:, None, None], clean, larger)
         sigmas, seed = sigmas[steps:], SEED + 1
         stages = tuple(stage - steps for stage in stages if stage > steps)
-    return Wan21().process_out(run_phase(setup, sigmas, clean, noise, mask, stages, seed, begun))
+    return Wan21().process_out(run_phase(setup, sigmas, clean, noise, mask, stages, seed, nodes, begun))
 
 
 def run_phase(
     setup: Setup, sigmas: Tensor, clean: Tensor, noise: Tensor, mask: Tensor | None,
-    stages: tuple[int, ...], seed: int, begun: Tensor | None = None,
+    stages: tuple[int, ...], seed: int, nodes: list[Tensor], begun: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """All steps at one size; begun: the clean latent that they begin with. Without it, small steps: the last clean estimate."""
+    """All steps at one size; nodes: the levels of each sampler node; begun: the clean latent that they begin with. Without it, small steps: the last clean estimate."""
     changes = [int((sigmas[:-1] >= end).sum()) for end in setup.ends]
     cuts = sorted({0, *stages, *changes, len(sigmas) - 1})
     x, first = None, None
     for begin, end in itertools.pairwise(cuts):
         number = sum(begin >= change for change in changes)
         first = number if first is None else first
-        part = Part(setup, setup.sides[number], sigmas[begin : end + 1], clean, noise, mask)
+        whole = [levels for levels in nodes if levels[0] >= sigmas[begin]][-1]
+        part = Part(setup, setup.sides[number], sigmas[begin : end + 1], clean, noise, mask, whole)
         if x is None:
             level = part.levels(sigmas[begin])
             x = (1 - level) * (clean if begun is None else begun) + level * noise
