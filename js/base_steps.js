@@ -4,7 +4,7 @@ import { WAN, baseOfFiles, baseOfGraph } from "./bases.js";
 import { chain } from "./chain.js";
 import { FOLDER, LONG_VIDEO, SWEEP } from "./generated_facts.js";
 import { isInjector, readLatent } from "./run_reading.js";
-import { classOf } from "./wires.js";
+import { classOf, isWithin } from "./wires.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
 
@@ -29,7 +29,6 @@ function baseAround(node) {
 
 /** @param {LGraphNode} node */
 function adjust(node) {
-  if (!node.graph) return;
   const { stride } = baseAround(node);
   for (const widget of node.widgets ?? []) {
     if (!WHOLE_LENGTHS.includes(widget.name)) continue;
@@ -45,7 +44,10 @@ app.registerExtension({
   name: "Pusa.BaseSteps",
   init() {
     setInterval(() => {
-      for (const node of nodes) adjust(node);
+      for (const node of nodes) {
+        if (isWithin(node, app.graph)) adjust(node);
+        else nodes.delete(node);
+      }
     }, LOOK_MS);
   },
   nodeCreated(node) {

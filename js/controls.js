@@ -22,7 +22,7 @@ export function seconds(frame, fps) {
 }
 
 /**
- * Keeps the left button to the view: the canvas below would drag the node or pan. The middle button still pans.
+ * Keeps the left button and the keys that would delete the node to the view: the canvas below would drag the node or pan. The middle button still pans.
  * @param {HTMLElement} element
  * @param {(event: WheelEvent) => void} wheel what becomes of the wheel
  */
@@ -33,6 +33,20 @@ export function fence(element, wheel) {
     });
   }
   element.addEventListener("wheel", wheel);
+  element.addEventListener("keydown", keepKey);
+}
+
+/**
+ * A click on a view selects its node: ComfyUI would delete it by a key that no part of the view has taken, and take the letters that search a
+ * list for its shortcuts. It leaves text fields alone by itself.
+ * @param {KeyboardEvent} event
+ */
+function keepKey(event) {
+  const { target, key, ctrlKey, metaKey, altKey } = event;
+  if (target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement) return;
+  const deletes = key === "Delete" || key === "Backspace";
+  if (deletes) event.preventDefault();
+  if (deletes || (target instanceof HTMLSelectElement && !ctrlKey && !metaKey && !altKey)) event.stopPropagation();
 }
 
 /**

@@ -1,11 +1,12 @@
 // Turning an image-to-video graph into another task: commands, and entries of the injector's context menu.
 import { app } from "/scripts/app.js";
-import { link, newNode, remember, tell, write } from "./graph_building.js";
+import { inherit, link, newNode, remember, share, tell, write } from "./graph_building.js";
+import { editable } from "./injector.js";
 import { addLoader } from "./picture_drop.js";
 import { videoLength } from "./latent_frames.js";
 import { FRAMES_INJECTOR, VIDEO_INJECTOR, readLatent } from "./run_reading.js";
 import { presetTexts } from "./timeline_model.js";
-import { sourceOf, targetsOf, valueOf } from "./wires.js";
+import { valueOf } from "./wires.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
 
@@ -14,7 +15,7 @@ import { sourceOf, targetsOf, valueOf } from "./wires.js";
  * @param {LGraphNode} injector
  */
 function toStartEnd(injector) {
-  if (!addLoader(injector, sourceOf(injector, "images"), null)) return;
+  if (!addLoader(injector, null)) return;
   const texts = presetTexts("Start and end frame", String(valueOf(injector, "position_unit")), readLatent(injector).base);
   write(injector, "positions", texts.positions);
   write(injector, "noise_multipliers", texts.noiseMultipliers);
@@ -30,21 +31,28 @@ function toExtension(injector) {
   const { graph } = injector;
   const video = LiteGraph.createNode(VIDEO_INJECTOR);
   if (!graph || !video) return;
-  const [vae, latent] = [sourceOf(injector, "vae"), sourceOf(injector, "latent")];
-  const targets = targetsOf(injector, 0);
   video.pos = [injector.pos[0], injector.pos[1]];
   graph.add(video);
   const clip = newNode("LoadVideo", video, 1);
-  if (vae) link(/** @type {LGraphNode} */ (vae.node), vae.slot, video, "vae");
-  if (latent) link(/** @type {LGraphNode} */ (latent.node), latent.slot, video, "latent");
+  for (const input of ["vae", "latent"]) share(injector, input, video, input);
   if (clip) link(clip, 0, video, "video");
-  for (const { node, slot } of targets) link(video, 0, /** @type {LGraphNode} */ (node), String(node.inputs?.[slot].name));
+  inherit(injector, video);
   write(video, "noise_multipliers", presetTexts("Extension", "latent frame").noiseMultipliers);
   graph.remove(injector);
   remember();
   const { latentFrames, base } = readLatent(video);
   const short = latentFrames < 5 ? ` The video is short for it: set its length to ${videoLength(9, base)} or more.` : "";
   tell(`Choose the clip to go on from in the new Load Video node.${short}`, "info");
+}
+
+/**
+ * A conversion writes both texts of the injector: where something else decides them, nothing is done.
+ * @param {LGraphNode} injector
+ * @param {(injector: LGraphNode) => void} convert
+ */
+function turn(injector, convert) {
+  if (editable(injector).countable) convert(injector);
+  else tell("positions or noise_multipliers of the Condition Frame Injector come from elsewhere, and this command writes both: disconnect them first.");
 }
 
 /**
@@ -73,12 +81,12 @@ app.registerExtension({
     label,
     function: () => {
       const injector = chosenInjector();
-      if (injector) convert(injector);
+      if (injector) turn(injector, convert);
     },
   })),
   menuCommands: [{ path: ["Pusa"], commands: CONVERSIONS.map(({ id }) => id) }],
   getNodeMenuItems(/** @type {LGraphNode} */ node) {
     if (node.comfyClass !== FRAMES_INJECTOR) return [];
-    return CONVERSIONS.map(({ label, convert }) => ({ content: label, callback: () => convert(node) }));
+    return CONVERSIONS.map(({ label, convert }) => ({ content: label, callback: () => turn(node, convert) }));
   },
 });

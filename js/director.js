@@ -17,7 +17,7 @@ import { CLIP_DEFAULTS, DIRECTOR } from "./generated_facts.js";
 import { remember, write } from "./graph_building.js";
 import { viewOf } from "./run_reading.js";
 import { address, upload } from "./server_files.js";
-import { isLinked, valueOf } from "./wires.js";
+import { isLinked, isWithin, valueOf } from "./wires.js";
 import { speak } from "./words.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
@@ -72,7 +72,7 @@ class Director {
       place: (list, index, frame) => this.edit((project, { fps }) => edits.setPlaced(project, list, index, { at: this.placed(list, index, frame, fps) })),
       lift: (index, multiplier) => this.edit((project) => edits.setPlaced(project, "keys", index, { multiplier: Math.round(Math.min(Math.max(multiplier, 0), 1) * 100) / 100 })),
       strength: (id, index, strength) => this.edit((project) => edits.setLora(project, id, index, { strength: Math.min(Math.max(strength, 0), 2) })),
-      remove: (selection) => this.edit((project, clock) => removed(project, selection, clock)),
+      remove: (selection) => this.edit((project, clock) => edits.removeSelected(project, selection, clock)),
       add: (lane, frame) => void this.add(lane, frame),
       drop: (file, frame) => void this.drop(file, frame),
       key: (id, letter) => this.key(id, letter),
@@ -95,9 +95,9 @@ class Director {
   /** @returns {Scene} */
   scene() {
     const { node } = this;
-    const text = String(valueOf(node, TEXT) ?? "");
+    const typed = valueOf(node, TEXT);
     const base = baseOfFiles(node) ?? WAN;
-    const { project, problem, readable } = readProject(text, base);
+    const { project, problem, readable } = readProject(typed === undefined ? typed : String(typed), base);
     const plan = planOf(project);
     this.selection = stillThere(this.selection, project);
     const fps = Number(valueOf(node, "fps"));
@@ -105,7 +105,7 @@ class Director {
       project,
       plan,
       problem,
-      text,
+      text: String(typed ?? ""),
       base,
       loras,
       editable: readable && !isLinked(node, TEXT),
@@ -408,18 +408,6 @@ class Director {
 /**
  * @param {Project} project
  * @param {Selection} selection
- * @param {edits.Clock} clock
- */
-function removed(project, { kind, id = "", index = 0 }, clock) {
-  if (kind === "window") return edits.windowOf(project, id)?.lock ? project : edits.removeWindow(project, id, clock);
-  if (kind === "lora") return edits.setLora(project, id, index, null);
-  if (kind === "sound") return { ...project, sound: undefined };
-  return kind === "video" ? project : edits.removePlaced(project, kind, index);
-}
-
-/**
- * @param {Project} project
- * @param {Selection} selection
  * @param {Record<string, unknown>} settings
  * @param {edits.Clock} clock
  */
@@ -441,8 +429,6 @@ function addDirector(node) {
     if (each === widget) continue;
     each.callback = chain(each.callback, refresh);
     if (each.name === TEXT) hide(each);
-    // A run must not change the seed of the next one: all windows would be made again.
-    if (each.name === "control_after_generate") each.value = "fixed";
   }
   node.onConfigure = chain(node.onConfigure, refresh);
   // A graph that is loaded adds and connects its nodes before they have their values.
@@ -483,7 +469,10 @@ app.registerExtension({
   init() {
     document.head.append(make("link", { rel: "stylesheet", href: new URL("./director.css", import.meta.url).href }));
     setInterval(() => {
-      for (const director of directors) director.refresh();
+      for (const director of directors) {
+        if (isWithin(director.node, app.graph)) director.refresh();
+        else directors.delete(director);
+      }
     }, LOOK_MS);
     api.addEventListener("pusa.director", ({ detail }) => {
       for (const { run } of directors) run.hear(detail);

@@ -9,6 +9,7 @@ import { PLACED } from "./director_project.js";
 /** @typedef {import("./director_project.js").Lora} Lora */
 /** @typedef {{base: Base, fps: number}} Clock What counts frames and seconds. */
 /** @typedef {typeof PLACED[number]} Placed */
+/** @typedef {import("./director_scene.js").Selection} Selection */
 
 /**
  * @param {Project} project
@@ -16,6 +17,15 @@ import { PLACED } from "./director_project.js";
  */
 export function windowOf(project, id) {
   return project.windows.find((window) => window.id === id) ?? null;
+}
+
+/**
+ * Whether a selection is in a locked window: neither the window nor its LoRAs can be changed.
+ * @param {Project} project
+ * @param {Selection} selection
+ */
+export function isLocked(project, { id }) {
+  return Boolean(id && windowOf(project, id)?.lock);
 }
 
 /**
@@ -229,6 +239,21 @@ export function setLora(project, id, index, settings) {
   if (settings === null) loras.splice(index, 1);
   else loras[index] = merged(loras[index] ?? { name: "", strength: 1 }, settings);
   return setWindow(project, id, { loras: loras.length > 0 ? loras : undefined });
+}
+
+/**
+ * The project without what is selected; a locked window keeps itself and its LoRAs.
+ * @param {Project} project
+ * @param {Selection} selection
+ * @param {Clock} clock
+ * @returns {Project}
+ */
+export function removeSelected(project, selection, clock) {
+  const { kind, id = "", index = 0 } = selection;
+  if (kind === "video" || isLocked(project, selection)) return project;
+  if (kind === "window") return removeWindow(project, id, clock);
+  if (kind === "lora") return setLora(project, id, index, null);
+  return kind === "sound" ? { ...project, sound: undefined } : removePlaced(project, kind, index);
 }
 
 /**

@@ -1,6 +1,6 @@
 // The form below the tracks: what is selected, field by field.
 import { button, seconds } from "./controls.js";
-import { windowOf } from "./director_edits.js";
+import { isLocked, windowOf } from "./director_edits.js";
 import { isSame, madeOf, promptShown } from "./director_scene.js";
 import { fit, make, say } from "./dom.js";
 import { CLIP_DEFAULTS, EXPERT_CHOICES, PROJECT_COLOURS, PROJECT_DEFAULTS, PROJECT_RESIZES, PROMPT_STEPS } from "./generated_facts.js";
@@ -52,7 +52,7 @@ export class DirectorPanel {
       this.build(selection);
     }
     say(this.title, titleOf(scene));
-    const locked = Boolean(selection.id && windowOf(scene.project, selection.id)?.lock);
+    const locked = isLocked(scene.project, selection);
     for (const { input, read, placeholder } of this.fields) {
       const value = read(scene);
       const text = value === undefined || value === null ? "" : String(value);
@@ -78,14 +78,14 @@ export class DirectorPanel {
     if (kind === "window" || kind === "lora") this.buildWindow(selection.id ?? "");
     else if (kind === "video") this.buildVideo();
     else if (kind === "sound") this.row(this.file("file", word("File")), this.number("from", word("from second")));
-    else if (kind === "keys") this.row(this.file("picture", word("Picture")), this.number("at", word("at frame"), { whole: true }), this.number("multiplier", word("noise multiplier"), { usual: () => "0" }));
+    else if (kind === "keys") this.row(this.file("picture", word("Picture")), this.number("at", word("at frame"), { whole: true, required: true }), this.number("multiplier", word("noise multiplier"), { usual: () => "0" }));
     else if (kind === "prompts") {
       this.row(this.text("text", word("Prompt"), { large: true }));
-      this.row(this.number("at", word("from second")));
+      this.row(this.number("at", word("from second"), { required: true }));
     } else {
       this.row(this.file("file", word("File")));
       this.row(
-        this.number("at", word("at frame"), { whole: true }),
+        this.number("at", word("at frame"), { whole: true, required: true }),
         this.number("from", word("from second")),
         this.number("frames", word("frames"), { whole: true, usual: () => String(CLIP_DEFAULTS.frames) }),
         this.number("multiplier", word("noise multiplier"), { usual: () => String(CLIP_DEFAULTS.multiplier) }),
@@ -102,7 +102,7 @@ export class DirectorPanel {
     this.row(
       this.number("length", word("length"), { whole: true, usual: ({ project }) => String(windowLength(project)) }),
       this.number("overlap", word("overlap"), { whole: true, usual: ({ project }) => String(windowOverlap(project)) }),
-      this.number("seed", word("seed"), { whole: true, usual: ({ plan, defaults }) => String(Number(defaults.seed ?? 0) + plan.windows.findIndex((each) => each.id === id)) }),
+      this.number("seed", word("seed"), { whole: true, usual: ({ plan, defaults }) => (defaults.seed === undefined ? "" : String(Number(defaults.seed) + plan.windows.findIndex((each) => each.id === id))) }),
       this.number("steps", word("steps"), { whole: true, usual: ({ defaults }) => String(defaults.steps ?? "") }),
       this.number("cfg", word("cfg"), { usual: ({ defaults }) => String(defaults.cfg ?? "") }),
       this.text("noise_multipliers", word("noise of the overlap"), { usual: ({ project }) => project.noise_multipliers ?? PROJECT_DEFAULTS.noise_multipliers }),
@@ -199,15 +199,15 @@ export class DirectorPanel {
   /**
    * @param {string} name
    * @param {string} label
-   * @param {{whole?: boolean, of?: "anchor", usual?: (scene: Scene) => string}} [options]
+   * @param {{whole?: boolean, required?: boolean, of?: "anchor", usual?: (scene: Scene) => string}} [options]
    */
-  number(name, label, { whole = false, of, usual } = {}) {
+  number(name, label, { whole = false, required = false, of, usual } = {}) {
     const input = make("input", { type: "text", inputmode: whole ? "numeric" : "decimal", autocomplete: "off" });
     const value = () => {
       const typed = input.value.trim();
-      if (typed === "") return undefined;
+      if (typed === "") return required ? null : undefined;
       const found = numberOf(typed);
-      if (found === null || !Number.isFinite(found)) return null; // not finished yet
+      if (found === null || !Number.isFinite(found)) return null;
       if (!whole) return found;
       return Number.isSafeInteger(found) || !/^\d+$/.test(typed) ? Math.round(found) : BigInt(typed);
     };
@@ -250,7 +250,7 @@ export class DirectorPanel {
     const write = () => {
       const { selection } = /** @type {Scene} */ (this.scene);
       const typed = value();
-      if (typed === null) return;
+      if (typed === null) return; // not finished yet
       if (!of) this.actions.set(selection, { [name]: typed });
       else this.actions.set(selection, { [of]: anchored(/** @type {Scene} */ (this.scene), name, typed) });
     };

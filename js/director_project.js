@@ -61,13 +61,14 @@ const OBJECTS = ["anchor", "sound"];
 
 /**
  * Reads the text as the node will; a project with a fault in it can be drawn and mended as long as its parts can be told.
- * @param {string} text
+ * @param {string | undefined} text undefined where it is linked and only the run knows it
  * @param {import("./bases.js").Base} [base]
  * @returns {Reading}
  */
 export function readProject(text, base = WAN) {
   /** @type {Project} */
   const empty = { version: PROJECT_VERSION, windows: [] };
+  if (text === undefined) return { project: empty, problem: "project comes from another node and is known once the graph runs.", readable: false };
   let value;
   try {
     value = JSON.parse(text, wholeNumbers);

@@ -83,14 +83,14 @@ export function withEvent(made, { window, candidate, state, file, picture, subfo
  * @param {Project} now
  * @param {Project} then as it was typed when it ran
  * @param {ProjectRecord} record
- * @param {Record<string, unknown>} inputs of the node, by name
+ * @param {Record<string, unknown>} inputs of the node, by name; one that only the run knows, undefined, is taken as unchanged
  * @returns {Map<string, Made>}
  */
 export function comparedWith(made, now, then, record, inputs) {
   const result = new Map(made);
   const [plan, planThen] = [planOf(now), planOf(then)];
-  const fps = Number(inputs.fps) || 1;
-  const resized = /** @type {const} */ (["width", "height", "fps"]).some((name) => record.quality !== "draft" && record[name] !== undefined && Number(inputs[name]) !== record[name]);
+  const fps = Number(inputs.fps ?? record.fps) || 1;
+  const resized = /** @type {const} */ (["width", "height", "fps"]).some((name) => record.quality !== "draft" && record[name] !== undefined && inputs[name] !== undefined && Number(inputs[name]) !== record[name]);
   let stale = false;
   now.windows.forEach((window, i) => {
     const known = made.get(window.id);
@@ -100,8 +100,14 @@ export function comparedWith(made, now, then, record, inputs) {
     const told = record.windows?.find(({ id }) => id === window.id);
     // what begins anew is kept whatever was before it
     const before = (/** @type {Project} */ { windows }, /** @type {number} */ index) => (beginsAnew(now, i) ? "" : windows[index - 1]?.id);
-    const said = old < 0 || !told ? "" : signature(then, planThen, old, record.fps ?? fps, { before: before(then, old), steps: told.steps, cfg: told.cfg, seed: told.candidates?.find(({ candidate }) => candidate === chosen)?.seed });
-    const asked = signature(now, plan, i, fps, { before: before(now, i), steps: window.steps ?? inputs.steps, cfg: window.cfg ?? inputs.cfg, seed: seedOf(window, i, chosen, inputs.seed) });
+    const recorded = { steps: told?.steps, cfg: told?.cfg, seed: told?.candidates?.find(({ candidate }) => candidate === chosen)?.seed };
+    const said = old < 0 || !told ? "" : signature(then, planThen, old, record.fps ?? fps, { before: before(then, old), ...recorded });
+    const asked = signature(now, plan, i, fps, {
+      before: before(now, i),
+      steps: window.steps ?? inputs.steps ?? recorded.steps,
+      cfg: window.cfg ?? inputs.cfg ?? recorded.cfg,
+      seed: seedOf(window, i, chosen, inputs.seed) ?? recorded.seed,
+    });
     const changed = !known?.fresh && (resized || said !== asked || !known?.files[chosen] || known.files.filter(Boolean).length < (window.candidates ?? 1));
     const follows = !known?.fresh && !beginsAnew(now, i) && stale;
     if (window.lock && known?.files[chosen]) stale = false;
@@ -120,8 +126,10 @@ export function comparedWith(made, now, then, record, inputs) {
  * @param {number} index
  * @param {number} candidate
  * @param {unknown} first the node's
+ * @returns {number | undefined} undefined where only the run knows it
  */
 function seedOf({ seed, retake = 0 }, index, candidate, first) {
+  if (seed === undefined && first === undefined) return undefined;
   return Number(seed ?? Number(first) + index) + SEED_STEPS.retake * retake + SEED_STEPS.candidate * candidate;
 }
 

@@ -1,6 +1,6 @@
 // The Director's picture: tools, tracks, screen and form, one below the other.
 import { button, fence, seconds } from "./controls.js";
-import { canSplit, windowOf } from "./director_edits.js";
+import { canSplit, isLocked, windowOf } from "./director_edits.js";
 import { DirectorPanel } from "./director_panel.js";
 import { DirectorPlayer } from "./director_player.js";
 import { currentWindow, madeOf } from "./director_scene.js";
@@ -117,7 +117,7 @@ export class DirectorView {
     split.disabled = !editable || !place || !canSplit(project, place.id, base);
     back.disabled = !editable || !place || place.index === 0;
     on.disabled = !editable || !place || place.index === last;
-    remove.disabled = !editable || selection.kind === "video" || (selection.kind === "window" && locked);
+    remove.disabled = !editable || selection.kind === "video" || isLocked(project, selection);
     lock.disabled = !editable || !place;
     bridge.disabled = !editable || !place || locked || place.index === 0 || place.index === last;
     retake.disabled = !editable || !place || locked;

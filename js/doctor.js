@@ -2,15 +2,13 @@
 import { app } from "/scripts/app.js";
 import { chain } from "./chain.js";
 import { DOCTOR } from "./generated_facts.js";
-import { checkGraph } from "./graph_check.js";
+import { checkGraph, runningNodes } from "./graph_check.js";
 
 /** @typedef {import("./wires.js").Node} Node */
 
 const CHECK = "Pusa.CheckGraph";
 const LABEL = "Pusa: check this graph";
 const TOAST_MS = 10_000;
-const NEVER = 2;
-const BYPASSED = 4;
 const ADVICE = "Add a Pusa Doctor node (model and latent as the sampler gets them) to have the model and the LoRA files looked at too.";
 
 /** Whether the user asked, so that good news is told too. */
@@ -33,10 +31,10 @@ app.registerExtension({
 /** Queues the graph's doctors and nothing else; without one, says what the settings alone show. */
 async function check() {
   const nodes = /** @type {Node[]} */ (/** @type {unknown} */ (app.graph.nodes));
-  const doctors = nodes.filter(({ comfyClass, mode }) => comfyClass === DOCTOR && mode !== NEVER && mode !== BYPASSED);
+  const doctors = runningNodes(nodes).filter(({ node }) => node.comfyClass === DOCTOR);
   asked = true;
   if (doctors.length) {
-    await app.queuePrompt(0, 1, doctors.map(({ id }) => String(id)));
+    await app.queuePrompt(0, 1, doctors.map(({ id }) => id));
     return;
   }
   const found = checkGraph(nodes);

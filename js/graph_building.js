@@ -1,8 +1,12 @@
 // Adding nodes and links to the graph on screen, and telling the user about it.
 import { app } from "/scripts/app.js";
-import { slotIndex } from "./wires.js";
+import { SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, slotIndex } from "./wires.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
+/**
+ * @typedef {object} BoxSlot An input or output of a box, as it is met inside.
+ * @property {(slot: object, node: LGraphNode) => unknown} connect
+ */
 
 const GAP = 40;
 const ROW = 120;
@@ -31,6 +35,47 @@ export function newNode(type, beside, row) {
  */
 export function link(from, slot, to, input) {
   from.connectSlots(from.outputs[slot], to, to.inputs[slotIndex(to.inputs, input)], undefined);
+}
+
+/**
+ * Gives an input what another one gets; in a box that may be an input of the box, never a node outside of it.
+ * @param {LGraphNode} node
+ * @param {string} input
+ * @param {LGraphNode} to a node in the same graph
+ * @param {string} target its input
+ */
+export function share(node, input, to, target) {
+  const { graph } = node;
+  const origin = graph?.getLink(node.inputs[slotIndex(node.inputs, input)]?.link);
+  if (!graph || !origin) return;
+  const slot = to.inputs[slotIndex(to.inputs, target)];
+  const from = graph.getNodeById(origin.origin_id);
+  if (String(origin.origin_id) === SUBGRAPH_INPUT) boxSlots(graph, "inputs")[origin.origin_slot].connect(slot, to);
+  else from?.connectSlots(from.outputs[origin.origin_slot], to, slot, undefined);
+}
+
+/**
+ * Lets the first output of a node feed all that another node's first output feeds; in a box that may be an output of the box.
+ * @param {LGraphNode} node
+ * @param {LGraphNode} heir a node in the same graph
+ */
+export function inherit(node, heir) {
+  const { graph } = node;
+  for (const id of [...(node.outputs[0].links ?? [])]) {
+    const link = graph?.getLink(id);
+    if (!graph || !link) continue;
+    const to = graph.getNodeById(link.target_id);
+    if (String(link.target_id) === SUBGRAPH_OUTPUT) boxSlots(graph, "outputs")[link.target_slot].connect(heir.outputs[0], heir);
+    else if (to) heir.connectSlots(heir.outputs[0], to, to.inputs[link.target_slot], undefined);
+  }
+}
+
+/**
+ * @param {unknown} graph that of a box
+ * @param {"inputs" | "outputs"} side
+ */
+function boxSlots(graph, side) {
+  return /** @type {Record<string, BoxSlot[]>} */ (graph)[side];
 }
 
 /**

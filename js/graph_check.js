@@ -14,12 +14,24 @@ const MODEL_INPUT = /model|guider|(high|low)_noise$/i;
 const LORA_LOADER = /lora/i;
 
 /**
- * One sentence for each fault that the nodes' settings show.
+ * The nodes that run, those in boxes too.
  * @param {Node[]} nodes
+ * @param {string} [box] id of the box that they are in, with a colon behind it
+ * @returns {{id: string, node: Node}[]} by the ids that ComfyUI runs them under: "21:5" is node 5 in box 21
+ */
+export function runningNodes(nodes, box = "") {
+  return nodes
+    .filter(({ mode }) => mode !== NEVER && mode !== BYPASSED)
+    .flatMap((node) => (node.subgraph ? runningNodes(node.subgraph.nodes ?? [], `${box}${node.id}:`) : [{ id: `${box}${node.id}`, node }]));
+}
+
+/**
+ * One sentence for each fault that the nodes' settings show.
+ * @param {Node[]} nodes of the whole graph; boxes are looked into
  * @returns {string[]}
  */
 export function checkGraph(nodes) {
-  const active = nodes.filter(({ mode }) => mode !== NEVER && mode !== BYPASSED);
+  const active = runningNodes(nodes).map(({ node }) => node);
   const base = baseOfGraph(active);
   const classes = new Set(active.map(classOf));
   const has = (/** @type {string[]} */ names) => names.some((name) => classes.has(name));

@@ -12,7 +12,7 @@ import { thumbnail } from "./server_files.js";
 import { DEFAULT_MULTIPLIER, DEFAULT_PRESET, settings } from "./settings.js";
 import { PRESETS, addHandle, freeFrame, isFree, moveHandle, presetOf, presetTexts, ramp, removeHandle, setMultiplier } from "./timeline_model.js";
 import { TimelineView, VIEW_HEIGHT } from "./timeline_view.js";
-import { valueOf } from "./wires.js";
+import { isWithin, valueOf } from "./wires.js";
 import { speak } from "./words.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
@@ -145,13 +145,16 @@ class InjectorTimeline {
    * @param {number} frame
    */
   async drop(file, frame) {
-    const timeline = this.timeline();
-    if (!timeline.readable || !editable(this.node).countable) {
-      tell("A picture can be dropped where the places are typed: here they follow from other inputs. Connect it to the node instead.");
-      return;
-    }
-    const texts = await addPicture(this.node, file, timeline, frame, defaultMultiplier());
+    const texts = await addPicture(this.node, file, () => this.droppable(), frame, defaultMultiplier());
     if (texts) this.edit(() => texts, true);
+  }
+
+  /** What a picture can be added to; null, with a sentence, where the places are not typed here. */
+  droppable() {
+    const timeline = this.timeline();
+    if (timeline.readable && editable(this.node).countable) return timeline;
+    tell("A picture can be dropped where the places are typed: here they follow from other inputs. Connect it to the node instead.");
+    return null;
   }
 }
 
@@ -197,7 +200,10 @@ app.registerExtension({
   init() {
     document.head.append(make("link", { rel: "stylesheet", href: new URL("./timeline.css", import.meta.url).href }));
     setInterval(() => {
-      for (const timeline of timelines) timeline.refresh();
+      for (const timeline of timelines) {
+        if (isWithin(timeline.node, app.graph)) timeline.refresh();
+        else timelines.delete(timeline);
+      }
     }, LOOK_MS);
   },
   nodeCreated(node) {

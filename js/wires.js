@@ -3,8 +3,8 @@
 import { SPEED, SPEED_OUTPUTS, SPEED_WAYS } from "./generated_facts.js";
 
 /** Where a link crosses a subgraph's boundary: numbers, and texts from frontend 1.49 on. */
-const SUBGRAPH_INPUT = "-10";
-const SUBGRAPH_OUTPUT = "-20";
+export const SUBGRAPH_INPUT = "-10";
+export const SUBGRAPH_OUTPUT = "-20";
 const BYPASSED = 4;
 const NEVER = 2;
 /** More hops than any graph has: a cycle ends here. */
@@ -100,6 +100,15 @@ function speedWay(node) {
  */
 export function isLinked(node, name) {
   return node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
+}
+
+/**
+ * Whether a node is in a graph or in one of its boxes. Some frontends let a box go without telling the nodes in it.
+ * @param {{graph?: unknown}} node
+ * @param {{subgraphs?: Map<unknown, unknown>}} root the outermost graph
+ */
+export function isWithin({ graph }, root) {
+  return graph === root || [...(root.subgraphs?.values() ?? [])].includes(graph);
 }
 
 /**

@@ -145,6 +145,49 @@ for (const vue of RENDERERS) {
       assert.equal(await page.evaluate(() => window.app.canvas.graph.nodes.length), 1);
     });
 
+    test("keys that no part takes do not reach the node, after a click on a button, the ruler or a list", async () => {
+      const lora = { name: "demo_pusa_v1.safetensors", strength: 1 };
+      await newDirector(page, { ...THREE, windows: [{ id: "w1", prompt: "one", loras: [lora] }] });
+      await page.evaluate(() => {
+        window.app.keysSeen = [];
+        window.addEventListener("keydown", ({ key }) => window.app.keysSeen.push(key));
+      });
+      await windowAt(page, 0).click();
+      for (const part of [tool(page, "Whole video"), page.locator(".pusa-director-ruler"), tool(page, "Lock"), tool(page, "Unlock")]) {
+        await part.click();
+        for (const key of ["Delete", "Backspace"]) await page.keyboard.press(key);
+      }
+      await windowAt(page, 0).click();
+      await page.getByLabel("LoRA", { exact: true }).focus();
+      await page.keyboard.press("Backspace");
+      await page.keyboard.press("d");
+      assert.deepEqual(await page.evaluate(() => window.app.keysSeen), []);
+      assert.equal(await page.evaluate(() => window.app.canvas.graph.nodes.length), 1);
+      assert.deepEqual(await ids(), ["w1"]);
+    });
+
+    test("a place that is emptied comes back", async () => {
+      await newDirector(page, { ...THREE, keys: [{ at: 40, picture: "a.png" }], prompts: [{ at: 2, text: "two" }] });
+      const before_ = await projectOf(page);
+      for (const [list, at] of [["keys", "40"], ["prompts", "2"]]) {
+        await page.locator(`.pusa-placed-${list}`).first().focus();
+        await field(page, "at").fill("");
+        await field(page, "at").press("Enter");
+        await frames(page);
+        assert.equal(await field(page, "at").inputValue(), at);
+      }
+      assert.deepEqual(await projectOf(page), before_);
+    });
+
+    test("a LoRA of a locked window stays", async () => {
+      const windows = [{ id: "w1", prompt: "one", lock: true, loras: [{ name: "demo_pusa_v1.safetensors", strength: 1 }] }];
+      await newDirector(page, { ...THREE, windows });
+      await page.locator(".pusa-lora").focus();
+      assert.equal(await tool(page, "Remove").isDisabled(), true);
+      await page.keyboard.press("Delete");
+      assert.deepEqual((await projectOf(page)).windows, windows);
+    });
+
     test("undo takes back one drag, redo repeats it", async () => {
       await newDirector(page, THREE);
       await dragBy(page, edgeOf(page, 2, "end"), { dx: -50 });

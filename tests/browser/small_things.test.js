@@ -53,6 +53,68 @@ for (const vue of RENDERERS) {
       assert.equal(await page.locator(".pusa-problem").textContent(), "");
     });
 
+    test("in a box both commands connect to the box, and the graph can be queued", async () => {
+      await inABox(page);
+      await page.evaluate(() => window.app.extensionManager.command.execute("Pusa.ToStartEnd"));
+      let nodes = await prompt(page);
+      let injector = Object.values(nodes).find((node) => node.class_type === "PusaConditionFrames");
+      const joiner = nodes[injector.inputs.images[0]];
+      assert.deepEqual([joiner.inputs.image1, joiner.inputs.image2].map(([id]) => nodes[id].class_type), ["LoadImage", "LoadImage"]);
+      await inABox(page);
+      await page.evaluate(() => window.app.extensionManager.command.execute("Pusa.ToExtension"));
+      nodes = await prompt(page);
+      const [id, video] = Object.entries(nodes).find(([, node]) => node.class_type === "PusaConditionVideo") ?? [];
+      assert.deepEqual(["vae", "latent", "video"].map((name) => nodes[video.inputs[name][0]].class_type), ["VAELoader", "EmptyHunyuanLatentVideo", "LoadVideo"]);
+      assert.deepEqual(Object.values(nodes).find((node) => node.class_type === "PusaSampler").inputs.latent, [id, 0]);
+      await page.evaluate(() => window.app.canvas.setGraph(window.app.graph));
+    });
+
+    test("a command leaves an injector alone whose positions come from elsewhere", async () => {
+      await load(page, IMAGE_TO_VIDEO);
+      await page.evaluate(() => {
+        const { graph } = window.app;
+        const text = window.LiteGraph.createNode("PrimitiveString");
+        graph.add(text);
+        const injector = graph.nodes.find((/** @type {any} */ each) => each.comfyClass === "PusaConditionFrames");
+        text.connect(0, injector, injector.inputs.findIndex((/** @type {any} */ { name }) => name === "positions"));
+      });
+      const before_ = await prompt(page);
+      await page.evaluate(() => window.app.extensionManager.command.execute("Pusa.ToStartEnd"));
+      assert.deepEqual(await prompt(page), before_);
+    });
+
+    test("a doctor in a box is queued by the id that it runs under", async () => {
+      await load(page, IMAGE_TO_VIDEO);
+      const [asked, id] = await page.evaluate(async () => {
+        const { app, LiteGraph } = window;
+        const doctor = LiteGraph.createNode("PusaDoctor");
+        app.graph.add(doctor);
+        const { node, subgraph } = app.graph.convertToSubgraph(new Set([doctor]));
+        const { queuePrompt } = app;
+        /** @type {unknown} */
+        let asked;
+        app.queuePrompt = async (/** @type {unknown[]} */ ...all) => (asked = all[2]);
+        await app.extensionManager.command.execute("Pusa.CheckGraph");
+        app.queuePrompt = queuePrompt;
+        return [asked, `${node.id}:${subgraph.nodes[0].id}`];
+      });
+      assert.deepEqual(asked, [id]);
+    });
+
+    test("a new Long Video keeps its seed, a loaded one does what it was saved with", async () => {
+      await load(page, IMAGE_TO_VIDEO);
+      const controls = await page.evaluate(async () => {
+        const { app, LiteGraph } = window;
+        const controlOf = () => app.graph.nodes.find((/** @type {any} */ each) => each.comfyClass === "PusaLongVideo").widgets.find((/** @type {any} */ each) => each.name === "control_after_generate");
+        app.graph.add(LiteGraph.createNode("PusaLongVideo"));
+        const fresh = controlOf().value;
+        controlOf().value = "randomize";
+        await app.loadGraphData(app.graph.serialize(), true, true);
+        return [fresh, controlOf().value];
+      });
+      assert.deepEqual(controls, ["fixed", "randomize"]);
+    });
+
     test("a loader shows the report of its run, with its coverage as a badge, and saves none of it", async () => {
       await load(page, IMAGE_TO_VIDEO);
       const saved = await page.evaluate(() => {
@@ -116,4 +178,19 @@ for (const vue of RENDERERS) {
       ]);
     });
   });
+}
+
+/**
+ * Image-to-video with its injector in a box, and the box open.
+ * @param {import("playwright-core").Page} page
+ */
+async function inABox(page) {
+  await load(page, IMAGE_TO_VIDEO);
+  await page.evaluate(() => {
+    const { canvas } = window.app;
+    const injector = canvas.graph.nodes.find((/** @type {any} */ each) => each.comfyClass === "PusaConditionFrames");
+    const { node } = canvas.graph.convertToSubgraph(new Set([injector]));
+    canvas.openSubgraph(node.subgraph, node);
+  });
+  await settle(page);
 }

@@ -228,19 +228,36 @@ for (const vue of RENDERERS) {
       assert.match(String(await handleOf(page, 1).getAttribute("aria-valuetext")), /^latent frame 5, .*multiplier 0\.3$/);
     });
 
+    test("a key after a click on a button or the presets does not delete the node", async () => {
+      await page.locator(".pusa-timeline").getByRole("button", { name: "Ramp" }).click();
+      await page.keyboard.press("Delete");
+      await page.locator(".pusa-presets").focus();
+      await page.keyboard.press("Backspace");
+      assert.deepEqual(await texts(page), ["0, -1", "0.2..0.5"]);
+    });
+
+    test("pictures dropped at once, and what is typed meanwhile, all stay", async () => {
+      /** @type {() => void} */
+      let letGo = () => {};
+      const held = new Promise((resolve) => (letGo = () => resolve(undefined)));
+      await page.route("**/upload/image", async (route) => {
+        await held;
+        await route.continue();
+      });
+      await drop(4);
+      await drop(2);
+      await setText(page, "noise_multipliers", "0.3, 0.5");
+      letGo();
+      await page.waitForFunction(() => document.querySelectorAll(".pusa-thumbnail").length === 4, null, { timeout: 5000 });
+      const [positions, multipliers] = await texts(page);
+      assert.deepEqual(positions.split(", ").sort(), ["-1", "0", "2", "4"]);
+      assert.equal(multipliers, "0.3, 0.5, 0.2, 0.2");
+      assert.equal(Object.values(await prompt(page)).filter((node) => node.class_type === "ImageBatch").length, 3);
+      await page.unroute("**/upload/image");
+    });
+
     test("a dropped picture is uploaded, loaded, joined and put on its frame", async () => {
-      const at = await pointAt(page, 4, 0.5, F);
-      const data = readFileSync(new URL("dropped.png", import.meta.url)).toString("base64");
-      await page.evaluate(
-        ({ x, y, data }) => {
-          const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-          const transfer = new DataTransfer();
-          transfer.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
-          const target = /** @type {Element} */ (document.elementFromPoint(x, y));
-          for (const name of ["dragover", "drop"]) target.dispatchEvent(new DragEvent(name, { bubbles: true, cancelable: true, clientX: x, clientY: y, dataTransfer: transfer }));
-        },
-        { ...at, data },
-      );
+      await drop(4);
       await page.waitForFunction(() => document.querySelectorAll(".pusa-thumbnail").length === 3, null, { timeout: 5000 });
       assert.deepEqual(await texts(page), ["0, -1, 4", "0.2, 0.5, 0.2"]);
       const nodes = Object.values(await prompt(page));
@@ -279,3 +296,22 @@ describe("without our JavaScript", () => {
     await bare.close();
   });
 });
+
+/**
+ * Drops a picture on a latent frame.
+ * @param {number} frame
+ */
+async function drop(frame) {
+  const at = await pointAt(page, frame, 0.5, F);
+  const data = readFileSync(new URL("dropped.png", import.meta.url)).toString("base64");
+  await page.evaluate(
+    ({ x, y, data }) => {
+      const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+      const target = /** @type {Element} */ (document.elementFromPoint(x, y));
+      for (const name of ["dragover", "drop"]) target.dispatchEvent(new DragEvent(name, { bubbles: true, cancelable: true, clientX: x, clientY: y, dataTransfer: transfer }));
+    },
+    { ...at, data },
+  );
+}

@@ -37,6 +37,12 @@ describe("the text", () => {
     assert.match(said, /^project is no JSON: /);
   });
 
+  test("a text that only the run knows is said to be one, and not edited", () => {
+    const { problem: said, readable } = readProject(undefined);
+    assert.equal(readable, false);
+    assert.equal(said, "project comes from another node and is known once the graph runs.");
+  });
+
   test("an empty text can be filled from the tracks", () => {
     const { project, readable } = readProject("");
     assert.equal(readable, true);
@@ -170,6 +176,18 @@ describe("editing", () => {
     assert.equal(edits.setLora(edits.setLora(two, "w1", 0, null), "w1", 0, null).windows[0].loras, undefined);
   });
 
+  test("what is selected is removed, but a locked window keeps itself and its LoRAs", () => {
+    const project = { ...edits.setLora(three(), "w2", 0, { name: "a" }), sound: { file: "song.wav" }, keys: [{ at: 3, picture: "a.png" }] };
+    const locked = edits.setWindow(project, "w2", { lock: true });
+    for (const selection of /** @type {import("../../js/director_scene.js").Selection[]} */ ([{ kind: "window", id: "w2" }, { kind: "lora", id: "w2", index: 0 }])) {
+      assert.equal(edits.removeSelected(locked, selection, CLOCK), locked);
+      assert.notDeepEqual(edits.removeSelected(project, selection, CLOCK), project);
+    }
+    assert.equal(edits.removeSelected(locked, { kind: "sound" }, CLOCK).sound, undefined);
+    assert.deepEqual(edits.removeSelected(locked, { kind: "keys", index: 0 }, CLOCK).keys, []);
+    assert.equal(edits.removeSelected(locked, VIDEO, CLOCK), locked);
+  });
+
   test("what is placed stays in the order of time when it is added", () => {
     const { project, index } = edits.addPlaced({ ...three(), keys: [{ at: 5, picture: "a" }, { at: 50, picture: "b" }] }, "keys", { at: 20, picture: "c" });
     assert.equal(index, 1);
@@ -242,6 +260,14 @@ describe("what was made", () => {
     assert.deepEqual(changed(follows("frame", 4), follows(undefined, 4)), ["changed", "waiting", "waiting"]);
     assert.deepEqual(changed(follows("frame", 3.5), follows("frame", 4)), ["changed", "waiting", "waiting"]);
     assert.deepEqual(changed(follows("window", 3.5), follows(undefined, 4)), ["finished", "finished", "finished"]);
+  });
+
+  test("inputs that only the run knows change nothing, what is typed still does", () => {
+    const unknown = Object.fromEntries(Object.keys(inputs).map((name) => [name, undefined]));
+    assert.deepEqual(states(three(), unknown), ["finished", "finished", "finished"]);
+    assert.deepEqual(states(edits.setWindow(three(), "w2", { steps: 8 }), unknown), ["finished", "changed", "waiting"]);
+    assert.deepEqual(states(edits.retake(three(), "w3", 1), unknown), ["finished", "finished", "changed"]);
+    assert.deepEqual(states(three(), { ...unknown, width: 65 }), ["changed", "changed", "changed"]);
   });
 
   test("a run's events come on top, and leave the map before as it was", () => {

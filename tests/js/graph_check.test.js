@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { checkGraph } from "../../js/graph_check.js";
+import { checkGraph, runningNodes } from "../../js/graph_check.js";
 import { graph } from "./graphs.js";
 
 /** @returns {Record<string, [string, Record<string, unknown>, number?]>} */
@@ -107,5 +107,20 @@ describe("checkGraph", () => {
     const content = right();
     content[9] = ["CreateVideo", { images: ["8"], fps: ["6"] }];
     assert.deepEqual(checkGraph(graph(content)), []);
+  });
+
+  test("boxes are looked into, unless they are muted or bypassed", () => {
+    const content = right();
+    content[6] = ["EmptyHunyuanLatentVideo", { width: 832, height: 480, length: 80 }];
+    for (const [mode, count] of [[0, 1], [2, 0], [4, 0]]) {
+      const box = { id: 21, type: "a box", mode, subgraph: { nodes: graph(content), getLink: () => undefined, getNodeById: () => null } };
+      assert.equal(checkGraph([box]).length, count, `mode ${mode}`);
+    }
+  });
+
+  test("nodes in boxes have the ids that they run under", () => {
+    const boxOf = (/** @type {number} */ id, /** @type {import("../../js/wires.js").Node[]} */ nodes) => ({ id, subgraph: { nodes, getLink: () => undefined, getNodeById: () => null } });
+    const nodes = [...graph({ 3: ["PusaDoctor", {}] }), boxOf(21, [boxOf(7, graph({ 5: ["PusaDoctor", {}], 6: ["PusaDoctor", {}, 2] }))])];
+    assert.deepEqual(runningNodes(nodes).map(({ id }) => id), ["3", "21:7:5"]);
   });
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { sourceOf, targetsOf, valueOf } from "../../js/wires.js";
+import { isWithin, sourceOf, targetsOf, valueOf } from "../../js/wires.js";
 
 /**
  * A latent node whose link leads into a subgraph with an injector and out of it to a sampler.
@@ -66,3 +66,12 @@ for (const [frontend, boundary] of /** @type {[string, (id: number) => number | 
     test("a promoted value is the one on the subgraph's node", () => assert.equal(valueOf(injector, "positions"), "0, -1"));
   });
 }
+
+test("a node is within a graph that holds it, or one of whose boxes does", () => {
+  const [inner, outer] = [{}, { subgraphs: new Map() }];
+  assert.equal(isWithin({ graph: outer }, outer), true);
+  assert.equal(isWithin({ graph: inner }, outer), false);
+  outer.subgraphs.set("box", inner);
+  assert.equal(isWithin({ graph: inner }, outer), true);
+  assert.equal(isWithin({ graph: null }, outer), false);
+});
