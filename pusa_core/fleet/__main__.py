@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--inputs",
         type=Path,
-        help="folder of files that the graph itself, or its project, names; default: ComfyUI's input folder",
+        help="folder of files that the graph itself, or its project, names; default: the input folder of --comfyui; with --servers none",
     )
     where = command.add_mutually_exclusive_group(required=True)
     where.add_argument(

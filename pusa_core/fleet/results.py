@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -112,7 +113,7 @@ class ResultsFolder:
 
     def _files(self, name: str) -> list[str]:
         row = self.rows.get(name)
-        return [file for file in row.files.split(BETWEEN) if file] if row else []
+        return files_of(name, row.files) if row else []
 
     def _refusal(self, error: OSError) -> PusaError:
         if is_full(str(error)):
@@ -136,6 +137,11 @@ def result_names(item: str, produced: Sequence[ResultFile]) -> list[str]:
         number = f"_{counted[suffix]}" if suffixes.count(suffix) > 1 else ""
         names.append(f"{item}{number}{suffix}")
     return names
+
+
+def files_of(item: str, cell: str) -> list[str]:
+    """The files that a row of the report names. All begin with the item's name, which may itself have what is between them."""
+    return [file for file in re.split(f"{re.escape(BETWEEN)}(?={re.escape(item)})", cell) if file]
 
 
 def write_whole(file: Path, content: bytes) -> None:

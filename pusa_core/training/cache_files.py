@@ -178,6 +178,9 @@ def _check_format(path: Path, metadata: Mapping[str, str], keys: set[str]) -> No
             f"{path.name} was written by another version of the pack (version {metadata.get('version')}, space "
             f"{metadata.get('space')}). Encode the clip again."
         )
+    lengths = ("tokens", "empty_tokens") if "empty" in keys else ("tokens",)
+    if missing := [key for key in lengths if not metadata.get(key, "").isdecimal()]:
+        raise _damaged(path, ValueError(f"it does not say its {missing[0]}"))
 
 
 def _opened(path: Path) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -16,20 +15,16 @@ from ..latent_spaces import to_model_space
 from .bases import BASES
 from .cache_files import TrainingClip, write_clip
 from .previews import fit_preview
-from .sources import Fit
+from .sources import Fit, name_problem
 
 FOLDER = "pusa_training"
 """Folder in ComfyUI's output folder that holds the data sets."""
 
-NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f]{1,120}")
-
 
 def check_name(name: str) -> str:
     """The name itself, if a file can have it."""
-    if not NAME.fullmatch(name) or name.strip(". ") != name:
-        raise PusaError(
-            f"name is {name!r}; write a plain file name without slashes, colons or dots at its ends, such as cat_01."
-        )
+    if problem := name_problem(name):
+        raise PusaError(f"name is {name!r}, which {problem}. Write a short, plain file name, such as cat_01.")
     return name
 
 

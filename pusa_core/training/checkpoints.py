@@ -84,10 +84,13 @@ class Checkpoints:
             with suppress(PermissionError):  # Windows, while an export reads it; it goes with the next save
                 self.path(old).unlink()
 
+    def remove_parts(self) -> None:
+        """Remove what saves that were killed have left; only the run itself knows that none is being written."""
+        for part in self.folder.glob("*.part") if self.folder.is_dir() else ():
+            part.unlink()
+
     def newest(self, said: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None. said: gets a sentence for each damaged one, which is passed over."""
-        for part in self.folder.glob("*.part") if self.folder.is_dir() else ():
-            part.unlink()  # a save that was killed
         for step in self.steps():
             path = self.path(step)
             try:

@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..errors import PusaError
+
 
 class Devices(Protocol):
     """The processes that train together, one a device."""
@@ -36,6 +38,12 @@ class Devices(Protocol):
     def wait(self) -> None:
         """Until all processes are here."""
         ...
+
+
+def refuse_together(devices: Devices, refused: bool, sentence: str) -> None:
+    """Raise on all processes where one of them refuses, so that none waits for it. All must ask."""
+    if float(devices.total(torch.tensor([float(refused)]))):
+        raise PusaError(sentence)
 
 
 class OneDevice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -9,13 +10,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import (
-    CPUOffloadPolicy,
-    FSDPModule,
-    MixedPrecisionPolicy,
-    OffloadPolicy,
-    fully_shard,
-)
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ..errors import PusaError
@@ -23,12 +17,23 @@ from ..wan_dit import WanDiT
 from .config import ParallelSettings
 from .packages import package
 
+try:
+    from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+except ImportError as error:
+    raise PusaError(
+        f"This is torch {torch.__version__}; training needs 2.6 or newer ({error}). Update torch in the Python that runs this."
+    ) from error
+
 
 class Launched:
     """The processes that `accelerate launch` (or plain `python -m`) started."""
 
     def __init__(self) -> None:
-        self.accelerator: Any = package("accelerate").Accelerator(cpu=not torch.cuda.is_available())
+        accelerate, has_cuda = package("accelerate"), torch.cuda.is_available()
+        handlers = []
+        if has_cuda and int(os.environ.get("LOCAL_RANK", "-1")) >= 0:  # else accelerate opens no group
+            handlers = [accelerate.InitProcessGroupKwargs(backend=backend("cuda"))]
+        self.accelerator: Any = accelerate.Accelerator(cpu=not has_cuda, kwargs_handlers=handlers)
         self.device: torch.device = self.accelerator.device
 
     @property
@@ -54,12 +59,9 @@ class Launched:
         if not isinstance(pattern, DTensor):
             return whole.to(pattern.device, copy=True)
         # every process has read the same file, so nothing has to be sent
-        return distribute_tensor(
-            whole.to(pattern.device, pattern.dtype),
-            pattern.device_mesh,
-            pattern.placements,
-            src_data_rank=None,
-        )
+        shared = distribute_tensor(whole, pattern.device_mesh, pattern.placements, src_data_rank=None)
+        # on the mesh's device, which under offload is not the pattern's
+        return torch.empty_like(pattern, dtype=whole.dtype).copy_(shared)
 
     def agree(self, text: str) -> str:
         if self.count == 1:
@@ -77,6 +79,13 @@ class Launched:
             dist.destroy_process_group()
 
 
+def backend(kind: str) -> str:
+    """What carries tensors between processes, for each kind of device: under offload, those of the CPU too. NCCL is Linux's alone."""
+    if kind != "cuda":
+        return "gloo"
+    return f"cpu:gloo,cuda:{'nccl' if dist.is_nccl_available() else 'gloo'}"
+
+
 def shard(model: WanDiT, settings: ParallelSettings, launched: Launched, compute: torch.dtype | None) -> None:
     """Share the model out over the devices, block by block, in place. Its parameters may still be on the meta device.
 
@@ -84,8 +93,8 @@ def shard(model: WanDiT, settings: ParallelSettings, launched: Launched, compute
     """
     kind, count = launched.device.type, launched.count
     if not dist.is_initialized():  # one device, started without a launcher
-        backend = "cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo"
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+        store = dist.HashStore()  # type: ignore[attr-defined]
+        dist.init_process_group(backend(kind), store=store, rank=0, world_size=1)
     mesh = _mesh(kind, count, settings)
     policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False)
     offload = CPUOffloadPolicy(pin_memory=kind == "cuda") if settings.cpu_offload else OffloadPolicy()
@@ -107,10 +116,10 @@ def _mesh(kind: str, count: int, settings: ParallelSettings) -> DeviceMesh:
 
 
 def gathers_gradients(model: nn.Module, last: bool) -> AbstractContextManager[Any]:
-    """Around one of several backward passes of a step: gradients are exchanged in the last one only."""
-    if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(last)
-        return nullcontext()
+    """Around one of several backward passes of a step: DDP exchanges gradients in the last one only.
+
+    FSDP2 does so in each and adds up its shares; told to wait, it would keep every gradient whole on the device.
+    """
     if isinstance(model, nn.parallel.DistributedDataParallel) and not last:
         return model.no_sync()
     return nullcontext()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..charts import Series, line_chart
 from ..errors import PusaError
 from .checkpoints import Checkpoint, Checkpoints
-from .devices import Devices, OneDevice
+from .devices import Devices, OneDevice, refuse_together
 from .progress import Progress
 
 CHECKPOINTS, HISTORY, CURVE = "checkpoints", "history.json", "loss.png"
@@ -112,7 +112,7 @@ def train(
             if stops:
                 break
     run.progress.end()
-    return Outcome(step, step == run.steps, history)
+    return Outcome(step, step >= run.steps, history)
 
 
 def _check_number(name: str, value: float, step: int) -> None:
@@ -147,15 +147,10 @@ def _restore(
     run: Run, store: Checkpoints, averages: dict[str, Tensor]
 ) -> tuple[int, list[dict[str, float]], float]:
     """Bring weights, optimizer and means to the newest whole checkpoint; returns step, history and seconds spent."""
-    found = store.newest(run.progress.say) if run.devices.rank == 0 else None
-    step = int(run.devices.agree(str(found.step if found else -1)))
-    if step < 0:
-        return 0, [], 0.0
+    found = _newest_on_all(run, store)
     if found is None:
-        found = store.newest(lambda text: None)
-    assert found is not None
-    assert found.step == step
-    kept = found.facts["identity"]
+        return 0, [], 0.0
+    kept = {"optimizer": _optimizer_of(found.keys)} | found.facts["identity"]
     if changed := [key for key in run.identity if kept.get(key) != _plain(run.identity[key])]:
         raise PusaError(
             f"{run.folder} holds a run with another {changed[0]} ({kept.get(changed[0])} instead of {run.identity[changed[0]]}), which "
@@ -181,8 +176,33 @@ def _restore(
                 run.devices.like(value, parameter) if same else value.to(_state_device(key, parameter))
             )
         state.update(found.facts["numbers"].get(name, {}))
-    run.progress.say(f"{run.name} goes on from step {step}.")
-    return step, found.facts["history"], found.facts["seconds"]
+    run.progress.say(f"{run.name} goes on from step {found.step}.")
+    return found.step, found.facts["history"], found.facts["seconds"]
+
+
+def _newest_on_all(run: Run, store: Checkpoints) -> Checkpoint | None:
+    """The first process's newest checkpoint, which all must have; None where the run begins."""
+    is_first = run.devices.rank == 0
+    if is_first:
+        store.remove_parts()
+    found = store.newest(run.progress.say) if is_first else None
+    step = int(run.devices.agree(str(found.step if found else -1)))
+    if step < 0:
+        return None
+    if not is_first:
+        found = store.newest(lambda text: None)
+    refuse_together(
+        run.devices,
+        found is None or found.step != step,
+        f"The run stands at step {step}, but not all machines find that checkpoint in {store.folder}. Put train.output on a disk "
+        "that all machines share.",
+    )
+    return found
+
+
+def _optimizer_of(keys: frozenset[str]) -> str:
+    """optimizer.name of a checkpoint that does not say it, by what bitsandbytes calls its state."""
+    return "adamw8bit" if any(key.startswith("state/state1/") for key in keys) else "adamw"
 
 
 def _state_device(key: str, parameter: Tensor) -> torch.device:

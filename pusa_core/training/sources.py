@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +21,8 @@ from ..picture_files import PICTURES, visible_files
 from .clips import VIDEOS, clip_of
 
 CSV = "metadata.csv"
+NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f]+")
+NAME_CHARACTERS, NAME_BYTES = 120, 255 - len(".safetensors.part")  # file systems take 255 bytes
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,19 @@ def parse_lengths(text: str) -> tuple[int, ...]:
         ) from None
 
 
+def name_problem(name: str) -> str:
+    """Why no cache file can have a name, as the end of a sentence that begins with the name; empty where one can."""
+    size = len(name.encode("utf-8", "surrogateescape"))
+    if len(name) > NAME_CHARACTERS or size > NAME_BYTES:
+        return (
+            f"has {len(name)} characters ({size} bytes); the name of a cache file may have {NAME_CHARACTERS} characters and "
+            f"{NAME_BYTES} bytes"
+        )
+    if not NAME.fullmatch(name) or name.strip(". ") != name:
+        return "is empty, or has slashes, colons or the like in it, or dots or spaces at its ends"
+    return ""
+
+
 def find_sources(folder: Path) -> tuple[list[Source], list[str]]:
     """The videos and pictures of a folder with their captions, and a sentence for each that cannot be used.
 
@@ -107,6 +124,9 @@ def find_sources(folder: Path) -> tuple[list[Source], list[str]]:
     names: dict[str, Path] = {}
     unique = []
     for source in found:
+        if problem := name_problem(source.name):
+            bad.append(f"The name of {source.path.name} {problem}. Rename it and its caption.")
+            continue
         if other := names.get(source.name.casefold()):
             bad.append(
                 f"{source.path.name} has the same name as {other.name}. Rename one of them and its caption."
@@ -154,7 +174,8 @@ def _from_table(table: Path) -> tuple[list[Source], list[str]]:
     for number, row in enumerate(rows, 2):
         name, caption = (row["file_name"] or "").strip(), (row["text"] or "").strip()
         path = next(
-            (p for p in (table.parent / name, table.parent / "train" / name) if name and p.is_file()), None
+            (p for p in (table.parent / name, table.parent / "train" / name) if name and os.path.isfile(p)),
+            None,
         )
         if path is None:
             bad.append(

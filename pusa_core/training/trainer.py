@@ -19,6 +19,7 @@ from .batches import Batches
 from .cache_files import ClipEntry, data_hash, find_clips
 from .checkpoints import Checkpoints
 from .config import TrainingConfig
+from .devices import refuse_together
 from .distributed import Launched, gathers_gradients, shard
 from .draw import draw_noise, drops_caption
 from .export import export
@@ -71,8 +72,13 @@ def _train(kind: str, config: TrainingConfig, launched: Launched) -> Outcome:
         f"{len(entries)} clips in {len(batches.buckets)} buckets, {batches.steps_an_epoch} steps an epoch; {launched.count} x "
         f"{launched.device.type}, {accumulation} x {config.train.micro_batch} clips a step on each."
     )
-    prepared = prepare(kind, config, base, launched)
     hashed = data_hash(entries)
+    refuse_together(
+        launched,
+        launched.agree(hashed) != hashed,
+        "The machines have different clips in data.folders. Put them on a disk that all machines share, or copy the same files to each.",
+    )
+    prepared = prepare(kind, config, base, launched)
     folder = Path(config.train.output)
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(
@@ -262,6 +268,7 @@ def identity(kind: str, config: TrainingConfig, hashed: str) -> dict[str, Any]:
         "batch": config.train.batch,
         "caption_dropout": config.data.caption_dropout,
         "data": hashed,
+        "optimizer": config.optimizer.name,
     }
 
 
@@ -293,6 +300,10 @@ def _finish(run: Run, outcome: Outcome) -> None:
             f"Stopped and saved at step {outcome.step} of {run.steps}. The same command goes on from there."
         )
         return
+    if outcome.step > run.steps:
+        run.progress.say(
+            f"The run stands at step {outcome.step}, beyond train.steps = {run.steps}; it is exported as it stands."
+        )
     for path in export(newest, run.folder):
         run.progress.say(f"wrote {path}")
 

@@ -6,6 +6,8 @@ from fractions import Fraction
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from pusa_core.errors import PusaError
 from pusa_core.training.__main__ import main
@@ -112,6 +114,32 @@ def test_the_authors_table_of_captions_is_read_and_its_bad_lines_are_named(folde
         find_sources(folder)
 
 
+def test_a_name_that_no_cache_file_can_have_is_a_bad_clip_with_its_cause(tmp_path):
+    for name in ("good", "x" * 130, "猫" * 80, "ends "):
+        Image.new("RGB", (64, 64)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text("a cat", encoding="utf-8")
+    sources, bad = find_sources(tmp_path)
+    assert [source.name for source in sources] == ["good"]
+    told = sorted(bad, key=len)
+    assert (
+        "ends .png is empty, or has slashes, colons or the like in it, or dots or spaces at its ends"
+        in told[0]
+    )
+    assert (
+        "has 80 characters (240 bytes); the name of a cache file may have 120 characters and 238 bytes"
+        in told[1]
+    )
+    assert "has 130 characters (130 bytes)" in told[2]
+
+
+def test_a_line_of_the_table_with_a_name_that_no_file_can_have_is_named(tmp_path):
+    rows = f"file_name,text\n{'x' * 300}.mp4,a cat\n"
+    (tmp_path / "metadata.csv").write_text(rows, encoding="utf-8")
+    sources, bad = find_sources(tmp_path)
+    assert not sources
+    assert bad[0].startswith("line 2 of metadata.csv names 'xxx")
+
+
 def test_the_command_lists_buckets_and_bad_clips(folder, capsys):
     arguments = ["cache", str(folder), "--size", "64x48", "--lengths", "17"]
     assert main(arguments) == 1
@@ -173,9 +201,13 @@ def damaged_files(folder):
     (folder / "flipped.safetensors").write_bytes(content)
     (folder / "cut.safetensors").write_bytes(content[: len(content) // 2])
     (folder / "web.safetensors").write_text("<html>")
-    from safetensors.torch import save_file
-
     save_file({"x": torch.zeros(1)}, folder / "other.safetensors")
+    for lost in ("tokens", "empty_tokens"):
+        path = folder / f"no_{lost}.safetensors"
+        write_clip(path, clip(), "any", "x")
+        with safe_open(path, framework="pt") as file:
+            metadata = {key: value for key, value in file.metadata().items() if key != lost}
+        save_file(load_file(path), path, metadata)
     (folder / "code.tensors.pth").write_bytes(b"\x80\x04cos\nsystem\n")
     torch.save({"latents": 1}, folder / "half.tensors.pth")
     torch.save(torch.zeros(16, 3, 4, 4), folder / "alone.latent.pt")
@@ -192,6 +224,8 @@ def damaged_files(folder):
         "cut.safetensors": "is damaged or incomplete",
         "web.safetensors": "is damaged or incomplete",
         "other.safetensors": "is not a cached training clip",
+        "no_tokens.safetensors": "is damaged or incomplete (it does not say its tokens)",
+        "no_empty_tokens.safetensors": "is damaged or incomplete (it does not say its empty_tokens)",
         "code.tensors.pth": "holds more than tensors and was not opened",
         "half.tensors.pth": "has no latents and prompt_emb",
         "alone.latent.pt": "has no alone.embed.pt beside it",
@@ -263,7 +297,7 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "web page"])
-def test_a_damaged_checkpoint_is_passed_over_and_half_written_ones_are_removed(tmp_path, damage):
+def test_a_damaged_checkpoint_is_passed_over_and_one_that_is_being_written_is_left_alone(tmp_path, damage):
     store = Checkpoints(tmp_path, keep=2)
     save(store, 1, 1.0)
     save(store, 2, 2.0)
@@ -276,7 +310,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_half_written_ones_are_removed(t
     said = []
     assert store.newest(said.append).step == 1
     assert "step_0000002.safetensors is damaged" in said[0]
-    assert not list(tmp_path.glob("*.part"))
+    assert (tmp_path / "step_0000003.safetensors.part").is_file()
 
 
 def test_an_entry_names_caption_and_shape_without_reading_the_latent(tmp_path):

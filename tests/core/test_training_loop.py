@@ -7,15 +7,17 @@ import torch
 
 from pusa_core.errors import PusaError
 from pusa_core.training.checkpoints import Checkpoints
+from pusa_core.training.devices import OneDevice
+from pusa_core.training.export import newest
 from pusa_core.training.loop import CHECKPOINTS, Run, train
 
 
-def run_of(folder: Path, steps: int = 4) -> Run:
+def run_of(folder: Path, steps: int = 4, **settings: object) -> Run:
     """A run over one number, saved at every second step."""
     value = torch.nn.Parameter(torch.ones(1))
     return Run(
         "small", folder, {"value": value}, [torch.optim.AdamW([value], 0.1)], steps,
-        rate_at=lambda step: 0.1, identity={"seed": 0}, save_every=2,
+        rate_at=lambda step: 0.1, save_every=2, **{"identity": {"seed": 0}, **settings},
     )  # fmt: skip
 
 
@@ -57,3 +59,67 @@ def test_an_old_checkpoint_that_another_program_holds_open_does_not_end_the_run(
     freed.append(True)
     train(longer, gradients(longer))
     assert store.steps() == [8, 6]
+
+
+def test_an_export_leaves_the_checkpoint_that_a_run_is_writing_and_a_new_start_removes_what_is_left(tmp_path):
+    run = run_of(tmp_path)
+    train(run, gradients(run))
+    part = tmp_path / CHECKPOINTS / "step_0000006.safetensors.part"
+    part.write_bytes(b"half")
+    assert newest(tmp_path).step == 4
+    assert part.is_file()
+    again = run_of(tmp_path)
+    train(again, gradients(again))
+    assert not part.exists()
+
+
+class OneOfTwo(OneDevice):
+    """A process of two, of which another may refuse."""
+
+    count = 2
+
+    def __init__(self, rank: int, refusals: int = 0):
+        self.rank, self.refusals = rank, refusals
+
+    def agree(self, text):
+        return text if self.rank == 0 else "4"
+
+    def total(self, value):
+        return value + self.refusals
+
+
+@pytest.mark.parametrize(("rank", "refusals"), [(0, 1), (1, 0)])
+def test_a_checkpoint_that_a_machine_does_not_see_is_refused_by_all(rank, refusals, tmp_path):
+    if rank == 0:
+        run = run_of(tmp_path)
+        train(run, gradients(run))
+    run = run_of(tmp_path, devices=OneOfTwo(rank, refusals))
+    with pytest.raises(PusaError, match=r"stands at step 4.*Put train\.output on a disk"):
+        train(run, gradients(run))
+
+
+def test_another_optimizer_cannot_go_on_with_a_run_whether_its_checkpoint_names_the_first_or_not(tmp_path):
+    run = run_of(tmp_path, 2)
+    train(run, gradients(run))
+    other = run_of(tmp_path, identity={"seed": 0, "optimizer": "adamw8bit"})
+    with pytest.raises(PusaError, match=r"another optimizer \(adamw instead of adamw8bit\)"):
+        train(other, gradients(other))
+    same = run_of(tmp_path, identity={"seed": 0, "optimizer": "adamw"})
+    assert train(same, gradients(same)).finished
+    with pytest.raises(PusaError, match=r"another optimizer \(adamw instead of adamw8bit\)"):
+        train(other, gradients(other))
+
+
+def test_an_8_bit_run_of_an_earlier_version_is_known_by_its_state(tmp_path):
+    facts = {"identity": {"seed": 0}, "history": [], "seconds": 0.0, "numbers": {}}
+    tensors = [(name, 4, lambda: torch.ones(1)) for name in ("weight/value", "state/state1/value")]
+    Checkpoints(tmp_path / CHECKPOINTS).save(2, facts, tensors, writes=True)
+    run = run_of(tmp_path, 2, identity={"seed": 0, "optimizer": "adamw8bit"})
+    assert train(run, gradients(run)).finished
+
+
+def test_a_run_beyond_the_steps_asked_for_is_finished(tmp_path):
+    run, shorter = run_of(tmp_path, 6), run_of(tmp_path, 4)
+    train(run, gradients(run))
+    outcome = train(shorter, gradients(shorter))
+    assert (outcome.step, outcome.finished) == (6, True)

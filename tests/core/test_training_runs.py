@@ -22,7 +22,7 @@ from pusa_core.training.config import LoraSettings, read_config
 from pusa_core.training.devices import OneDevice
 from pusa_core.training.loss import vta_loss
 from pusa_core.training.model import adapt, empty_model, fill, start_of_lora
-from pusa_core.training.trainer import FULL, LORA, run_training
+from pusa_core.training.trainer import FULL, LORA, identity, run_training
 from pusa_core.wan_dit import WanConfig, WanDiT
 from support import tiny_wan
 from support.training_runs import (
@@ -149,6 +149,23 @@ def test_settings_that_change_the_numbers_cannot_continue_a_run(tmp_path):
     run_training(LORA, read_config(write_project(tmp_path, steps=2)))
     with pytest.raises(PusaError, match=r"another seed \(3 instead of 8\)"):
         run_training(LORA, read_config(write_config(tmp_path, steps=4, extra="train.seed = 8")))
+
+
+def test_the_optimizer_is_among_what_a_run_goes_on_with(tmp_path):
+    config = read_config(write_project(tmp_path, extra='optimizer.name = "adamw8bit"'))
+    assert identity(LORA, config, "")["optimizer"] == "adamw8bit"
+
+
+def test_fewer_steps_than_a_run_has_done_export_it_as_it_stands(tmp_path, capfd):
+    run_training(LORA, read_config(write_project(tmp_path)))
+    file = tmp_path / "run" / "run_pusa.safetensors"
+    file.unlink()
+    run_training(LORA, read_config(write_config(tmp_path, steps=2)))
+    said = capfd.readouterr().err
+    assert "The run stands at step 4, beyond train.steps = 2" in said
+    assert "goes on from there" not in said
+    with safe_open(file, framework="pt") as opened:
+        assert opened.metadata()["steps"] == "4"
 
 
 def test_checkpointing_and_accumulation_do_not_change_the_result(one_process, tmp_path):

@@ -47,6 +47,22 @@ def test_files_of_an_earlier_graph_go_when_the_item_is_made_again(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"one.mp4", REPORT}
 
 
+def test_a_name_with_what_stands_between_files_never_costs_another_item_its_result(tmp_path):
+    jobs = [job("cat; dog"), job("dog"), job("one")]
+    folder = ResultsFolder(tmp_path, jobs)
+    folder.begin()
+    folder.save(jobs[0], [PICTURE, PICTURE], Row("cat; dog"))
+    folder.save(jobs[1], [PICTURE, PICTURE, VIDEO], Row("dog"))
+    folder.save(jobs[2], [PICTURE, PICTURE], Row("one"))
+    assert not ResultsFolder(tmp_path, jobs).missing()
+    again = ResultsFolder(tmp_path, [job("cat; dog", "new"), *jobs[1:]])
+    again.begin()
+    again.save(job("cat; dog", "new"), [VIDEO], Row("cat; dog"))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "cat; dog.mp4", "dog_1.png", "dog_2.png", "dog.mp4", "one_1.png", "one_2.png", REPORT,
+    }  # fmt: skip
+
+
 def test_a_full_disk_leaves_no_half_file_and_says_what_to_do(tmp_path, monkeypatch):
     def full(path: Path, content: bytes) -> None:
         path.open("wb").write(content[:2])

@@ -107,6 +107,17 @@ def test_clips_without_captions_stop_or_are_skipped_as_set(pack, folders):
     assert "cat.mp4 has no caption" in status
 
 
+def test_a_clip_whose_name_is_too_long_is_skipped_as_set_with_the_cause(pack, folders):
+    clips = folders / "input" / "training"
+    for ending in (".mp4", ".txt"):
+        (clips / f"cat{ending}").rename(clips / f"{'x' * 130}{ending}")
+    with pytest.raises(PusaError, match=r"has 130 characters .* Rename it and its caption"):
+        take(pack)
+    *_, names, status = take(pack, bad_clips="skip")
+    assert names == ["short", "still"]
+    assert "may have 120 characters" in status
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
