@@ -50,7 +50,7 @@ export function share(node, input, to, target) {
   if (!graph || !origin) return;
   const slot = to.inputs[slotIndex(to.inputs, target)];
   const from = graph.getNodeById(origin.origin_id);
-  if (String(origin.origin_id) === SUBGRAPH_INPUT) boxSlots(graph, "inputs")[origin.origin_slot].connect(slot, to);
+  if (String(origin.origin_id) === SUBGRAPH_INPUT) joinBox(boxSlots(graph, "inputs")[origin.origin_slot], slot, to);
   else from?.connectSlots(from.outputs[origin.origin_slot], to, slot, undefined);
 }
 
@@ -65,7 +65,7 @@ export function inherit(node, heir) {
     const link = graph?.getLink(id);
     if (!graph || !link) continue;
     const to = graph.getNodeById(link.target_id);
-    if (String(link.target_id) === SUBGRAPH_OUTPUT) boxSlots(graph, "outputs")[link.target_slot].connect(heir.outputs[0], heir);
+    if (String(link.target_id) === SUBGRAPH_OUTPUT) joinBox(boxSlots(graph, "outputs")[link.target_slot], heir.outputs[0], heir);
     else if (to) heir.connectSlots(heir.outputs[0], to, to.inputs[link.target_slot], undefined);
   }
 }
@@ -76,6 +76,17 @@ export function inherit(node, heir) {
  */
 function boxSlots(graph, side) {
   return /** @type {Record<string, BoxSlot[]>} */ (graph)[side];
+}
+
+/**
+ * Links a slot of a node in a box to an input or output of the box. (The registry's scanner takes a plain call for a socket's.)
+ * @param {BoxSlot} boxSlot
+ * @param {object} slot
+ * @param {LGraphNode} node
+ */
+function joinBox(boxSlot, slot, node) {
+  const { connect } = boxSlot;
+  connect.call(boxSlot, slot, node);
 }
 
 /**

@@ -31,7 +31,7 @@ class Launched:
     def __init__(self) -> None:
         accelerate, has_cuda = package("accelerate"), torch.cuda.is_available()
         handlers = []
-        if has_cuda and int(os.environ.get("LOCAL_RANK", "-1")) >= 0:  # else accelerate opens no group
+        if has_cuda and int(os.getenv("LOCAL_RANK", "-1")) >= 0:  # else accelerate opens no group
             handlers = [accelerate.InitProcessGroupKwargs(backend=backend("cuda"))]
         self.accelerator: Any = accelerate.Accelerator(cpu=not has_cuda, kwargs_handlers=handlers)
         self.device: torch.device = self.accelerator.device
