@@ -4,7 +4,7 @@ import { WAN, baseOfFiles, baseOfGraph } from "./bases.js";
 import { chain } from "./chain.js";
 import { FOLDER, LONG_VIDEO, SWEEP } from "./generated_facts.js";
 import { isInjector, readLatent } from "./run_reading.js";
-import { classOf, isWithin } from "./wires.js";
+import { classOf, forEachWithin } from "./wires.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
 
@@ -43,12 +43,7 @@ function adjust(node) {
 app.registerExtension({
   name: "Pusa.BaseSteps",
   init() {
-    setInterval(() => {
-      for (const node of nodes) {
-        if (isWithin(node, app.graph)) adjust(node);
-        else nodes.delete(node);
-      }
-    }, LOOK_MS);
+    setInterval(() => forEachWithin(nodes, (node) => node, app.graph, adjust), LOOK_MS);
   },
   nodeCreated(node) {
     if (!isInjector(node) && ![LONG_VIDEO, FOLDER, SWEEP].includes(classOf(node))) return;

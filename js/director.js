@@ -17,7 +17,7 @@ import { CLIP_DEFAULTS, DIRECTOR } from "./generated_facts.js";
 import { remember, write } from "./graph_building.js";
 import { viewOf } from "./run_reading.js";
 import { address, upload } from "./server_files.js";
-import { isLinked, isWithin, valueOf } from "./wires.js";
+import { forEachWithin, isLinked, valueOf } from "./wires.js";
 import { speak } from "./words.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
@@ -468,12 +468,7 @@ app.registerExtension({
   name: "Pusa.Director",
   init() {
     document.head.append(make("link", { rel: "stylesheet", href: new URL("./director.css", import.meta.url).href }));
-    setInterval(() => {
-      for (const director of directors) {
-        if (isWithin(director.node, app.graph)) director.refresh();
-        else directors.delete(director);
-      }
-    }, LOOK_MS);
+    setInterval(() => forEachWithin(directors, ({ node }) => node, app.graph, (director) => director.refresh()), LOOK_MS);
     api.addEventListener("pusa.director", ({ detail }) => {
       for (const { run } of directors) run.hear(detail);
     });

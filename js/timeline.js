@@ -12,7 +12,7 @@ import { thumbnail } from "./server_files.js";
 import { DEFAULT_MULTIPLIER, DEFAULT_PRESET, settings } from "./settings.js";
 import { PRESETS, addHandle, freeFrame, isFree, moveHandle, presetOf, presetTexts, ramp, removeHandle, setMultiplier } from "./timeline_model.js";
 import { TimelineView, VIEW_HEIGHT } from "./timeline_view.js";
-import { isWithin, valueOf } from "./wires.js";
+import { forEachWithin, valueOf } from "./wires.js";
 import { speak } from "./words.js";
 
 /** @typedef {import("/scripts/app.js").LGraphNode} LGraphNode */
@@ -199,12 +199,7 @@ app.registerExtension({
   settings,
   init() {
     document.head.append(make("link", { rel: "stylesheet", href: new URL("./timeline.css", import.meta.url).href }));
-    setInterval(() => {
-      for (const timeline of timelines) {
-        if (isWithin(timeline.node, app.graph)) timeline.refresh();
-        else timelines.delete(timeline);
-      }
-    }, LOOK_MS);
+    setInterval(() => forEachWithin(timelines, ({ node }) => node, app.graph, (timeline) => timeline.refresh()), LOOK_MS);
   },
   nodeCreated(node) {
     if (!isInjector(node)) return;

@@ -112,6 +112,22 @@ export function isWithin({ graph }, root) {
 }
 
 /**
+ * Does something to all whose node is in the graph; those whose box is gone are forgotten. A node without a graph is not placed yet.
+ * @template T
+ * @param {Set<T>} members
+ * @param {(member: T) => {graph?: unknown}} nodeOf
+ * @param {{subgraphs?: Map<unknown, unknown>}} root the outermost graph
+ * @param {(member: T) => void} act
+ */
+export function forEachWithin(members, nodeOf, root, act) {
+  for (const member of members) {
+    const node = nodeOf(member);
+    if (isWithin(node, root)) act(member);
+    else if (node.graph) members.delete(member);
+  }
+}
+
+/**
  * ComfyUI's name for a node's class.
  * @param {Node} node
  */

@@ -184,9 +184,12 @@ def check_pairs(feature: Feature, others: Iterable[Feature]) -> None:
         for changing, relying in ((feature, other), (other, feature)):
             for aspect in Aspect:
                 if aspect in changing.changes and aspect in relying.relies_on:
-                    raise PusaError(
-                        f"{changing.name} changes {aspect.value}, which {relying.name} relies on. {relying.remedy}"
-                    )
+                    raise unreliable(changing, aspect, relying.name, relying.remedy)
+
+
+def unreliable(changing: Feature, aspect: Aspect, relying: str, remedy: str) -> PusaError:
+    """What is said where a feature changes what something relies on."""
+    return PusaError(f"{changing.name} changes {aspect.value}, which {relying} relies on. {remedy}")
 
 
 def is_ours(hook: Any) -> bool:

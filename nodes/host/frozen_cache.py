@@ -86,15 +86,12 @@ class RunMemory:
             return None
         # on several GPUs (MultiGPU CFG Split) a prompt may change its device, and with it the model, from step to step; skip-layer
         # guidance calls the same prompt a second time with blocks that are replaced
-        replaced = {
-            str(place): id(patch)
-            for place, patch in options.get("patches_replace", {}).get("dit", {}).items()
-        }
+        replaced = options.get("patches_replace", {}).get("dit", {})
         key = (
             options.get("multigpu_thread_device"),
             tuple(options.get("uuids", ())),
             frames,
-            tuple(sorted(replaced.items())),
+            tuple(sorted((str(place), id(patch)) for place, patch in replaced.items())),
         )
         memory = self.calls.get(key)
         if memory is None or memory.shape != tuple(x.shape):

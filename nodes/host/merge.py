@@ -19,7 +19,7 @@ from torch import Tensor
 from ...pusa_core.errors import PusaError
 from ...pusa_core.safetensors_stream import DTYPE_NAMES
 from . import symbols
-from .features import Aspect, Feature, features_of
+from .features import Aspect, Feature, features_of, unreliable
 from .lora_patches import LoraOnDisk, is_bare
 from .parameters import DIT, is_plain, original_parameters, pieces
 
@@ -102,6 +102,9 @@ def compute_type(device: torch.device) -> torch.dtype:
     return symbols.lora_compute_dtype(device)
 
 
+ONCE_FOR_EACH = "Connect Merge LoRAs before Wan2.2 MoE Switch, once for each expert."
+
+
 @dataclass(frozen=True)
 class MergedLoras(Feature):
     """The LoRAs that stand before it are in the weights; what is in them counts as the weights do."""
@@ -123,10 +126,7 @@ def require_mergeable(model: ModelPatcher) -> None:
     symbols.require(MergedLoras.name, MergedLoras.needs)
     for feature in features_of(model):
         if Aspect.EXPERTS in feature.changes:
-            raise PusaError(
-                f"{feature.name} changes {Aspect.EXPERTS.value}, which Merge LoRAs relies on. Connect Merge LoRAs before Wan2.2 MoE "
-                "Switch, once for each expert."
-            )
+            raise unreliable(feature, Aspect.EXPERTS, MergedLoras.name, ONCE_FOR_EACH)
     patcher, operations = type(model), model.model.model_config.custom_operations
     if patcher.patch_weight_to_device.__module__ != ModelPatcher.__module__ or operations is not None:
         made_by = patcher.__name__ if operations is None else operations.__name__

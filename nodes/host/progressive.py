@@ -142,17 +142,20 @@ class DividedRun:
         multipliers = torch.ones(noise.shape[2]) if multipliers is None else multipliers
         keeps = denoise_mask is not None or float(sigmas[0]) < 1
         small = self.small_latent(guider.model_patcher, latent_image, multipliers, keeps)
+        of_small = of_full = sampler
         if denoise_mask is not None:
             core = guider.model_patcher.model
             kept = core.process_latent_in(latent_image) if bool(latent_image.any()) else latent_image
-            masked = MaskReference(sigmas, kept, noise).used_by(sampler, first=False)
+            of_small = MaskReference(sigmas).used_by(sampler, first=True)
+            of_full = MaskReference(sigmas, kept, noise).used_by(sampler, first=False)
         last = LastEstimate(guider, callback, size)
         shown = count_from(last, 0, len(sigmas) - 1)
         noise_of_small = shrunk_noise(noise, *small.shape[-2:])
         alike = guider_alike(guider)
-        used = sampler if denoise_mask is None else MaskReference(sigmas).used_by(sampler, first=True)
         with told_schedule(alike, sigmas):
-            out = alike.sample(noise_of_small, small, used, parts[0], denoise_mask, shown, disable_pbar, seed)
+            out = alike.sample(
+                noise_of_small, small, of_small, parts[0], denoise_mask, shown, disable_pbar, seed
+            )
         if runs_one_callback_per_step(sampler):
             out = last.denoised(out)
         latent_image = resumed(out, latent_image, multipliers)
@@ -160,8 +163,7 @@ class DividedRun:
             return noised_again(guider.model_patcher, latent_image, noise, parts[1], multipliers)
         shown = count_from(callback, steps, len(sigmas) - 1)
         seed = None if seed is None else (seed + 1) % SEEDS  # its fresh noise must not be the small run's
-        used = sampler if denoise_mask is None else masked
-        rest = (noise, latent_image, used, parts[1].clone(), denoise_mask, shown, disable_pbar, seed)
+        rest = (noise, latent_image, of_full, parts[1].clone(), denoise_mask, shown, disable_pbar, seed)
         with told_schedule(guider, sigmas):
             return executor(*rest, **kwargs)
 

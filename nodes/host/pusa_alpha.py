@@ -41,8 +41,9 @@ def with_pusa_alpha(model: Any, alpha: float) -> Any:
 
 def _with_alpha(model: Any, alpha: float) -> Any:
     clone, features = model.clone(), []
+    in_patches = _since_merging(model)
     for feature in features_of(model):
-        if has_pusa_lora_of(feature) and feature in _since_merging(model):
+        if has_pusa_lora_of(feature) and feature in in_patches:
             strength_replaced(clone, feature, alpha)
             feature = replace(feature, facts=replace(feature.facts, strength=alpha))
         elif isinstance(feature, Stages):

@@ -32,7 +32,7 @@ BYPASS_BEFORE_THE_SWITCH = (
     "A node after Wan2.2 MoE Switch injected something into the modules of the first model (Load LoRA (Bypass) does so), which the other "
     "model would be without. Connect that node before the switch, once for each expert."
 )
-AFTER_MERGING_TOO = (
+BYPASS_AFTER_MERGING = (
     "A node before Merge LoRAs injected something into the modules of the model (Load LoRA (Bypass) does so), which the merged model would "
     "be without. Connect that node after Merge LoRAs."
 )
@@ -45,8 +45,9 @@ def carry_over(before: Any, after: Any, onto: Any, same_weights: bool = False) -
     """Do to the patcher `onto` what other nodes did between `before` and its descendant `after`.
 
     Weight patches (ours among them, so that their order stays), object patches, options, wrappers, callbacks. Injections hold the
-    modules of the model they were made for, so another model's are refused. What features put there themselves is left out: they are carried by what they declare. same_weights: `onto` holds another copy of the same
-    model, so that what was computed from the weights is right there too.
+    modules of the model they were made for, so another model's are refused. What features put there themselves is left out: they are
+    carried by what they declare. same_weights: `onto` holds another copy of the same model, so that what was computed from the
+    weights is right there too.
     """
     if after.additional_models.get(MULTIGPU) and not before.additional_models.get(MULTIGPU):
         raise PusaError(AFTER_MERGING if same_weights else BEFORE_THE_SWITCH)
@@ -64,7 +65,7 @@ def carry_over(before: Any, after: Any, onto: Any, same_weights: bool = False) -
     for key, injections in after.injections.items():
         if key not in before.injections:
             if onto.model is not after.model:
-                raise PusaError(AFTER_MERGING_TOO if same_weights else BYPASS_BEFORE_THE_SWITCH)
+                raise PusaError(BYPASS_AFTER_MERGING if same_weights else BYPASS_BEFORE_THE_SWITCH)
             onto.set_injections(key, injections)
 
 

@@ -201,29 +201,23 @@ def test_a_sampler_that_guides_by_one_sigma_is_refused(load_tiny_wan, vectorized
         ksampler(vectorized(load_tiny_wan(), latent), latent, "euler_cfg_pp")
 
 
-def test_churn_is_refused(load_tiny_wan, vectorized, schedule):
+@pytest.mark.parametrize(
+    ("sampler", "option", "sentence"),
+    [
+        ("euler", "s_churn", r"s_churn is 0\.5"),
+        ("dpm_adaptive", "eta", r"eta of the sampler dpm_adaptive is 0\.5"),
+    ],
+)
+def test_an_option_that_adds_noise_is_refused(load_tiny_wan, vectorized, schedule, sampler, option, sentence):
     import comfy.samplers
 
     latent = video_latent(MIXED)
-    with pytest.raises(ValueError, match=r"s_churn is 0\.5"):
+    with pytest.raises(ValueError, match=sentence):
         custom_sampler(
             vectorized(load_tiny_wan(), latent),
             latent,
             schedule,
-            comfy.samplers.ksampler("euler", {"s_churn": 0.5}),
-        )
-
-
-def test_dpm_adaptive_with_eta_is_refused(load_tiny_wan, vectorized, schedule):
-    import comfy.samplers
-
-    latent = video_latent(MIXED)
-    with pytest.raises(ValueError, match=r"eta of the sampler dpm_adaptive is 0\.5"):
-        custom_sampler(
-            vectorized(load_tiny_wan(), latent),
-            latent,
-            schedule,
-            comfy.samplers.ksampler("dpm_adaptive", {"eta": 0.5}),
+            comfy.samplers.ksampler(sampler, {option: 0.5}),
         )
 
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { isWithin, sourceOf, targetsOf, valueOf } from "../../js/wires.js";
+import { forEachWithin, isWithin, sourceOf, targetsOf, valueOf } from "../../js/wires.js";
 
 /**
  * A latent node whose link leads into a subgraph with an injector and out of it to a sampler.
@@ -74,4 +74,15 @@ test("a node is within a graph that holds it, or one of whose boxes does", () =>
   outer.subgraphs.set("box", inner);
   assert.equal(isWithin({ graph: inner }, outer), true);
   assert.equal(isWithin({ graph: null }, outer), false);
+});
+
+test("what has no graph yet is passed over, what has one that is gone is forgotten", () => {
+  const root = { subgraphs: new Map() };
+  const [placed, unplaced, gone] = [{ graph: root }, { graph: null }, { graph: {} }];
+  const members = new Set([placed, unplaced, gone]);
+  /** @type {unknown[]} */
+  const seen = [];
+  forEachWithin(members, (node) => node, root, (node) => seen.push(node));
+  assert.deepEqual(seen, [placed]);
+  assert.deepEqual([...members], [placed, unplaced]);
 });
