@@ -98,6 +98,7 @@ class PusaStitch(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "generated_fps",
+                    optional=True,  # graphs in API format that were saved before have none
                     default=16.0,
                     min=1.0,
                     max=240.0,

@@ -60,7 +60,7 @@ def test_half_a_vae_is_refused_where_the_other_half_is_needed(vae):
     refuse_half(only_encoder, ENCODER)
     with pytest.raises(
         ValueError,
-        match=r"This VAE has no decoder: it was loaded from encoder\.safetensors alone.*python -m pusa_core",
+        match=r"This VAE has no decoder: it was loaded from encoder\.safetensors alone.*python pusa_core/run",
     ):
         refuse_half(only_encoder, DECODER)
     refuse_half(vae, ENCODER)

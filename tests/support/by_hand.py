@@ -101,10 +101,11 @@ class Part:
         clean: Tensor,
         noise: Tensor,
         mask: Tensor | None,
-        whole: Tensor,
+        whole: Tensor | None = None,
     ):
         self.setup, self.side, self.sigmas = setup, side, sigmas
-        self.whole = whole  # the levels of the sampler node that this is a part of
+        # the levels of the sampler node that this is a part of
+        self.whole = sigmas if whole is None else whole
         self.clean, self.noise, self.mask = clean, noise, mask
         self.multipliers = torch.tensor(side.multipliers)
         self.memories: dict[Any, Memory] = {}
