@@ -135,6 +135,7 @@ class DividedRun:
         **kwargs: Any,
     ) -> Tensor:
         guider, size = executor.class_obj, latent_image.shape[-2:]
+        self.feature.check(guider.model_patcher)  # stages may have joined it since
         check_video_samples(noise)
         parts = small_schedule(sigmas, steps), sigmas[steps:]
         check_run(guider.model_patcher, sampler, parts)

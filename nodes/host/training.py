@@ -37,7 +37,9 @@ def waiting_clips(folder: str, dataset: str, at_most: int, skip_bad: bool) -> tu
     waiting = [source for source in sources if not cache_path(dataset, source.name).is_file()]
     taken = waiting[: at_most or len(waiting)]
     told = f"{len(taken)} of {len(sources)} clips are taken, {len(waiting) - len(taken)} are left for later runs."
-    if not taken:
+    if not sources:
+        told = "No clip of the folder can be used."
+    elif not taken:
         told = f"All {len(sources)} clips are cached in output/{FOLDER}/{dataset}."
     return taken, "\n".join([told, *bad])
 

@@ -79,6 +79,16 @@ def test_pusa_progressive_says_that_it_cannot_take_control_frames_of_vace(pack, 
         pack["PusaProgressive"].execute(model, "1/2", 0.9)
 
 
+def test_pusa_progressive_says_so_too_where_the_vace_model_joins_later(pack, model, kind):
+    if kind != "VACE":
+        return
+    divided = pack["PusaProgressive"].execute(loaded(tiny_wan.weights(10)), "1/2", 0.9)[0]
+    staged = pack["PusaMoESwitch"].execute(divided, model, 0.8)[0]
+    latent = {"samples": torch.zeros(1, 16, FRAMES, 16, 16)}
+    with pytest.raises(PusaError, match="cannot make the control frames of Wan VACE smaller"):
+        sampled(staged, kind, latent)
+
+
 def test_it_is_a_wan_model(model, kind):
     assert base_of(model) is WAN
     assert require_base(model).title == ("Wan VACE" if kind == "VACE" else "")

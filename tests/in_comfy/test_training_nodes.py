@@ -107,6 +107,14 @@ def test_clips_without_captions_stop_or_are_skipped_as_set(pack, folders):
     assert "cat.mp4 has no caption" in status
 
 
+def test_where_no_clip_can_be_used_the_node_says_so(pack, folders):
+    for caption in (folders / "input" / "training").glob("*.txt"):
+        caption.unlink()
+    *_, status = take(pack, bad_clips="skip")
+    assert status.startswith("No clip of the folder can be used.")
+    assert "cat.mp4 has no caption" in status
+
+
 def test_a_clip_whose_name_is_too_long_is_skipped_as_set_with_the_cause(pack, folders):
     clips = folders / "input" / "training"
     for ending in (".mp4", ".txt"):
