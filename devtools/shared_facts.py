@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from pusa_core import clips, experts, frames, keyframes, merged_files, node_names, schedule  # noqa: E402
+from pusa_core import clips, experts, frames, keyframes, loop, merged_files, node_names, schedule  # noqa: E402
 from pusa_core.bases import BASES, Base  # noqa: E402
 from pusa_core.graph import latents, models, settings  # noqa: E402
 from pusa_core.lora import experts as lora_experts  # noqa: E402
@@ -33,6 +33,7 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("LATENT_FRAME", frames.LATENT_FRAME, "What a position counts, as the nodes call it."),
         ("VIDEO_FRAME", frames.VIDEO_FRAME, "What a position counts, as the nodes call it."),
         ("CLIP_TASKS", clips.TASKS, "Tasks of the video injector: extend, prepend, complete, custom."),
+        ("LOOPS", loop.LOOPS, "Kinds of a loop with given frames."),
         ("SPACINGS", keyframes.SPACINGS, "Spacings of the keyframe spreader."),
         ("TIMESTEPS", schedule.TIMESTEPS, "The DiT embeds timestep = 1000 * sigma."),
         ("SHIFT", schedule.SHIFT, "Shift that Pusa was trained with and LightX2V distilled for."),

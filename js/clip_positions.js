@@ -1,11 +1,12 @@
 // Where the frames of clips go: tasks and transitions as pusa_core/clips plans them, a still loop as pusa_core/loop.py.
 import { WAN } from "./bases.js";
-import { CLIP_TASKS } from "./generated_facts.js";
+import { CLIP_TASKS, LOOPS } from "./generated_facts.js";
 import { PusaError, latentFrameCount, parsePositions, quoted, videoLength } from "./latent_frames.js";
 
 /** @typedef {import("./bases.js").Base} Base */
 
 export const [EXTEND, PREPEND, COMPLETE, CUSTOM] = CLIP_TASKS;
+export const [, ROLLED_STILL, CLIP_LOOP] = LOOPS;
 
 /**
  * Latent frames that the tasks extend and prepend fill.
@@ -49,18 +50,20 @@ export function transitionPositions(latentFrames, contextFrames, base = WAN) {
 }
 
 /**
- * Latent frames at which a still loop shows its picture.
+ * Latent frames at which a loop from a still shows its picture: at both ends, a rolled one at the first.
+ * @param {string} kind "still" or "rolled still"
  * @param {number} latentFrames of the video
  * @param {Base} [base]
  * @returns {number[]}
  */
-export function stillPositions(latentFrames, base = WAN) {
-  if (latentFrames < 3) {
+export function stillPositions(kind, latentFrames, base = WAN) {
+  const positions = kind === ROLLED_STILL ? [0] : [0, latentFrames - 1];
+  if (latentFrames <= positions.length) {
     throw new PusaError(
-      `A still loop needs something between its ends; ${latentFrames} latent frames leave nothing. Use a length of ${videoLength(3, base)} or more.`,
+      `A loop from a ${kind} needs frames to make; ${latentFrames} latent frames leave none. Use a length of ${videoLength(positions.length + 1, base)} or more.`,
     );
   }
-  return [0, latentFrames - 1];
+  return positions;
 }
 
 /**

@@ -12,6 +12,9 @@ export const VIDEO_FRAME = "video frame";
 /** Tasks of the video injector: extend, prepend, complete, custom. */
 export const CLIP_TASKS = ["extend", "prepend", "complete", "custom"];
 
+/** Kinds of a loop with given frames. */
+export const LOOPS = ["still", "rolled still", "clip"];
+
 /** Spacings of the keyframe spreader. */
 export const SPACINGS = ["even", "seconds", "video frames", "latent frames"];
 

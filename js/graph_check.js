@@ -1,7 +1,9 @@
 // What can be told of a graph from its nodes' settings alone, before anything runs.
 import { WAN, baseOfGraph } from "./bases.js";
+import { ROLLED_STILL } from "./clip_positions.js";
 import { FRAME_AWARE, INJECTORS, LIGHTX2V_LOADER, MERGED_FOLDER, NO_VIDEO, PUSA_LOADER, SAMPLING_PATCH, SWITCH, VIDEO_MAKERS } from "./generated_facts.js";
 import { carriedInto } from "./lost_frames.js";
+import { LOOP } from "./run_reading.js";
 import { classOf, sourceOf, valueOf } from "./wires.js";
 
 /** @typedef {import("./wires.js").Node} Node */
@@ -43,6 +45,9 @@ export function checkGraph(nodes) {
   if (has(INJECTORS) && base === WAN && !has([PUSA_LOADER]) && !active.some(mayHoldLora)) {
     found.push("Frames are given, but there is no Pusa LoRA Loader between the model and the sampler.");
   }
+  if (active.some(isRolledLoop) && !has(["PusaLoopModel"])) {
+    found.push("A rolled loop is given or decoded, but no Loop Model stands before the sampler, so the video would not close: add it there.");
+  }
   for (const node of active) found.push(...settings(node, base), ...experts(node));
   for (const node of active.filter(samples)) found.push(...lost(node));
   for (const node of active.filter((each) => FRAME_AWARE.includes(classOf(each)))) found.push(...overridden(node));
@@ -69,6 +74,15 @@ function settings(node, base) {
   const rate = playsVideo(node) ? (number(node, "fps") ?? number(node, "frame_rate")) : undefined;
   if (rate !== undefined && rate > 0 && rate % base.fps) found.push(`The frame rate is ${rate}; ${base.short} makes ${base.fps} pictures a second.`);
   return found;
+}
+
+/**
+ * Whether a node gives or decodes a loop without ends.
+ * @param {Node} node
+ */
+function isRolledLoop(node) {
+  const kind = valueOf(node, "kind");
+  return (classOf(node) === LOOP && kind === ROLLED_STILL) || (classOf(node) === "PusaLoopDecode" && kind === "rolled");
 }
 
 /**

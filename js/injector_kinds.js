@@ -1,13 +1,11 @@
 // The nodes that give frames to a latent, and how the inputs of each say where its frames go.
-import { CUSTOM, EXTEND, PREPEND, checkSources, clipPositions, refuseTexts, stillPositions, transitionPositions } from "./clip_positions.js";
+import { CLIP_LOOP, CUSTOM, EXTEND, PREPEND, ROLLED_STILL, checkSources, clipPositions, refuseTexts, stillPositions, transitionPositions } from "./clip_positions.js";
 import { EVEN, LATENT_FRAMES, SECONDS, VIDEO_FRAMES, keyframePositions } from "./keyframe_positions.js";
 import { LATENT_FRAME, PusaError, VIDEO_FRAME, listLength } from "./latent_frames.js";
 import { FRAMES_INJECTOR, KEYFRAMES, LOOP, TRANSITION, VIDEO_INJECTOR, readPictures } from "./run_reading.js";
 import { classOf, isLinked, sourceOf, valueOf } from "./wires.js";
 
 /** @typedef {import("./wires.js").Node} Node */
-
-const CLIP_LOOP = "clip";
 
 /**
  * @typedef {object} Kind How one class of nodes takes its frames.
@@ -60,7 +58,7 @@ const KINDS = {
       if (text(node, "kind") === CLIP_LOOP) return transitionPositions(latentFrames, Number(valueOf(node, "context_frames")), base);
       const count = readPictures(node, "video")?.length ?? 1;
       if (count > 1) throw new PusaError(`${count} pictures came in for a still loop. Give one picture, or choose clip as the kind.`);
-      return stillPositions(latentFrames, base);
+      return stillPositions(text(node, "kind"), latentFrames, base);
     },
   },
 };
@@ -126,7 +124,7 @@ export function picturesOf(node) {
   if (name === FRAMES_INJECTOR || name === KEYFRAMES) return readPictures(node);
   if (name !== LOOP || text(node, "kind") === CLIP_LOOP) return null;
   const stills = readPictures(node, "video");
-  return stills && [...stills, ...stills];
+  return stills && (text(node, "kind") === ROLLED_STILL ? stills : [...stills, ...stills]);
 }
 
 /**

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..pusa_core.choices import check_choice
 from ..pusa_core.conditions import FrameCondition
 from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, Encode
+from ..pusa_core.given_frames import said
+from ..pusa_core.graph.loops import LOOP_LATENTS, ROLLED, wrong_decodings
 from ..pusa_core.images import CROP, RESIZES
 from ..pusa_core.loop import LOOPS, STILL, decode_loop, decode_still_loop, loop_conditions
 from . import inputs
@@ -26,11 +28,10 @@ from .clips import (
 )
 from .conditions import checked_samples, fit_to_latent, placed
 from .host.roll import roll_latents
+from .host.running_prompt import graph_around
 from .host.schema import search_words
 from .host.vaes import decoder_of, encoder_of
 from .host.video import clip_of
-
-ROLLED, STILL_ENDS = LOOP_LATENTS = ("rolled", "still at both ends")
 
 
 class PusaLoopConditions(io.ComfyNode):
@@ -44,8 +45,9 @@ class PusaLoopConditions(io.ComfyNode):
             category="Pusa/frames",
             **search_words("seamless loop"),
             description=(
-                "Makes the video return: still gives one picture at the first and the last frame, clip gives the end of a clip "
-                "first and its start last, so that the new frames close it (join with Pusa Stitch, loop on)."
+                "Makes the video return: rolled still gives one picture to a loop without ends (sample with Loop Model), still gives it "
+                "at the first and the last frame, clip gives the end of a clip first and its start last, so that the new frames "
+                "close it (join with Pusa Stitch, loop on)."
             ),
             inputs=[
                 inputs.vae(),
@@ -53,13 +55,13 @@ class PusaLoopConditions(io.ComfyNode):
                 io.MultiType.Input(
                     "video",
                     CLIP_TYPES,
-                    tooltip="For still one picture (IMAGE); for clip a VIDEO, or IMAGE with its frame_rate.",
+                    tooltip="For the stills one picture (IMAGE); for clip a VIDEO, or IMAGE with its frame_rate.",
                 ),
                 io.Combo.Input(
                     "kind",
                     options=list(LOOPS),
                     default=STILL,
-                    tooltip="still: the picture at the first and the last latent frame. clip: a way from the clip's end back to its start.",
+                    tooltip="still: the picture at the first and the last latent frame. rolled still: the picture once, at the first; put Loop Model before the sampler and decode with Loop Decode, rolled. clip: a way from the clip's end back to its start.",
                 ),
                 io.Int.Input(
                     "context_frames",
@@ -72,14 +74,14 @@ class PusaLoopConditions(io.ComfyNode):
                 io.String.Input(
                     "noise_multipliers",
                     default="0.2",
-                    tooltip=MULTIPLIERS_TOOLTIP + " A still has two: first, last.",
+                    tooltip=MULTIPLIERS_TOOLTIP + " A still has two: first, last; a rolled one has one.",
                 ),
                 io.Combo.Input("resize", options=list(RESIZES), default=CROP, tooltip=RESIZE_TOOLTIP),
                 io.Combo.Input(
                     "encode",
                     options=list(ENCODE_MANNERS),
                     default=IN_SEQUENCE,
-                    tooltip="How the still is encoded for the last latent frame: single (as a first frame) or in sequence (as four frames of a still, which suits Wan's VAE better).",
+                    tooltip="How a still is encoded where frames come before it (the last latent frame; the rolled one): single (as a first frame) or in sequence (as four frames of a still, which suits Wan's VAE better).",
                 ),
                 io.Float.Input("fps", default=16.0, min=0.0, max=240.0, step=0.001, tooltip=FPS_TOOLTIP),
                 io.Float.Input(
@@ -89,7 +91,7 @@ class PusaLoopConditions(io.ComfyNode):
             outputs=[
                 io.Latent.Output(
                     display_name="latent",
-                    tooltip="The latent with both ends in place and noise_multipliers beside its samples.",
+                    tooltip="The latent with its given frames in place and noise_multipliers beside its samples.",
                 )
             ],
         )
@@ -141,7 +143,8 @@ class PusaLoopModel(io.ComfyNode):
             **search_words("seamless loop"),
             description=(
                 "The model sees the video rolled along time by some more frames at each step, so that its end and start grow "
-                "together. For text to video (also after Wan2.2 MoE Switch and Apply Vectorized Timesteps). Decode with Loop Decode."
+                "together. For text to video, or with a picture from Loop Conditions, rolled still (also after Wan2.2 MoE Switch and Apply "
+                "Vectorized Timesteps). Decode with Loop Decode."
             ),
             inputs=[
                 io.Model.Input("model", tooltip="A Wan2.1 or Wan2.2 14B text-to-video model, LoRAs applied."),
@@ -184,6 +187,7 @@ class PusaLoopDecode(io.ComfyNode):
                 ),
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="The frames of one round, 16 a second.")],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
@@ -195,4 +199,7 @@ class PusaLoopDecode(io.ComfyNode):
         videos = [
             decode(lambda one: from_vae(one).flatten(0, 1), latent, base) for latent in latents.split(1)
         ]
-        return io.NodeOutput(torch.cat(videos))
+        images = torch.cat(videos)
+        prompt, node = graph_around(cls.hidden)
+        told = said(f"{len(videos[0])} frames in one round.", wrong_decodings(prompt or {}, node))
+        return io.NodeOutput(images, ui=ui.PreviewText(told))

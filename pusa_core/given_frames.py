@@ -12,9 +12,10 @@ from .bases import WAN, Base, base_of_channels
 from .errors import PusaError
 from .findings import Finding
 from .graph.latents import lost_frames, other_latents
+from .graph.loops import unrolled_stills
 from .graph.models import overridden_samplings
 from .graph.prompt import class_of
-from .node_names import APPLY
+from .node_names import APPLY, SAMPLER
 
 FREE = "No given frames: plain text-to-video."
 
@@ -64,6 +65,8 @@ def told(latent: Mapping[str, Any], prompt: Mapping[str, Any] | None, node: str)
         )
     if class_of(known, node) == APPLY:
         faults += [one for one in other_latents(known, node) if f"(node {node})" in one.what]
+    if class_of(known, node) == SAMPLER:
+        faults += unrolled_stills(known, node)
     faults += overridden_samplings(known, node)
     base = base_of_latent(latent)
     return said(" ".join(filter(None, [given_text(values, base), base.experimental])), faults)

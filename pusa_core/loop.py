@@ -14,26 +14,27 @@ from .clips import transition_conditions
 from .clips.planning import Fit
 from .clips.time_stamps import Clip
 from .conditions import FrameCondition
-from .encoding import Encode, picture_conditions
+from .encoding import LEAD_IN, Encode, encode_keyframe, picture_conditions
 from .errors import PusaError
 from .frames import parse_multipliers
 
 Decode = Callable[[Tensor], Tensor]
 """The VAE: latent [1, C, F, h, w] -> pictures [N, H, W, 3], 0 to 1."""
 
-STILL, CLIP = LOOPS = ("still", "clip")
+STILL, ROLLED_STILL, CLIP = LOOPS = ("still", "rolled still", "clip")
 
 WRAP = 4
 """Latent frames of the loop's end that are decoded again before its start, so that the causal VAE comes from there."""
 
 
-def still_positions(latent_frames: int, base: Base = WAN) -> tuple[int, int]:
-    """The first and the last of `latent_frames`, where a still loop shows its picture."""
-    if latent_frames < 3:
+def still_positions(kind: str, latent_frames: int, base: Base = WAN) -> tuple[int, ...]:
+    """Where a loop of `latent_frames` shows its picture: STILL at the first and the last, ROLLED_STILL at the first."""
+    positions = (0,) if kind == ROLLED_STILL else (0, latent_frames - 1)
+    if latent_frames <= len(positions):
         raise PusaError(
-            f"A still loop needs something between its ends; {latent_frames} latent frames leave nothing. Use a length of {base.video_length(3)} or more."
+            f"A loop from a {kind} needs frames to make; {latent_frames} latent frames leave none. Use a length of {base.video_length(len(positions) + 1)} or more."
         )
-    return 0, latent_frames - 1
+    return positions
 
 
 def loop_conditions(
@@ -50,9 +51,10 @@ def loop_conditions(
     pictures: int | None = None,
     base: Base = WAN,
 ) -> list[FrameCondition]:
-    """Conditions of a video that returns: for STILL one picture at both ends, for CLIP the clip's end first and its start last.
+    """Conditions of a video that returns: for STILL one picture at both ends, for ROLLED_STILL once, as a loop without ends has none, and
+    for CLIP the clip's end first and its start last.
 
-    latent_frames: F; context_frames: of CLIP, see transition_conditions; manner: of STILL, see picture_conditions; pictures: how many
+    latent_frames: F; context_frames: of CLIP, see transition_conditions; manner: of the stills, see encode_keyframe; pictures: how many
     came in where they are no video.
     """
     check_choice("kind", kind, LOOPS)
@@ -64,10 +66,12 @@ def loop_conditions(
         raise PusaError(
             f"{pictures} pictures came in for a still loop. Give one picture, or choose clip as the kind."
         )
-    positions = still_positions(latent_frames, base)
-    both_ends = fit(clip.head(1, None)).expand(2, -1, -1, -1)
-    multipliers = parse_multipliers(noise_multipliers, 2)
-    return picture_conditions(encode, both_ends, positions, multipliers, manner, base)
+    positions = still_positions(kind, latent_frames, base)
+    multipliers = parse_multipliers(noise_multipliers, len(positions))
+    picture = fit(clip.head(1, None))
+    if kind == ROLLED_STILL:  # in a loop without ends every place has a past, also the first
+        return [FrameCondition(encode_keyframe(encode, picture, LEAD_IN, manner, base), 0, multipliers[0])]
+    return picture_conditions(encode, picture.expand(2, -1, -1, -1), positions, multipliers, manner, base)
 
 
 def rolled_order(latent_frames: int, step: Tensor, roll_per_step: int) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+LOOP_CONDITIONS = "PusaLoopConditions"
 INJECTORS = (
     "PusaConditionFrames",
     "PusaConditionVideo",
     "PusaKeyframes",
     "PusaTransition",
-    "PusaLoopConditions",
+    LOOP_CONDITIONS,
 )
 """Give frames to a latent."""
 
@@ -22,6 +23,8 @@ SAMPLER, APPLY, LONG_VIDEO, DIRECTOR = FRAME_AWARE = (
 VIDEO_MAKERS = (LONG_VIDEO, DIRECTOR)
 """Write a video of their own."""
 
+LOOP_MODEL = "PusaLoopModel"
+LOOP_DECODE = "PusaLoopDecode"
 SCHEDULER = "PusaScheduler"
 DOCTOR = "PusaDoctor"
 SWEEP = "PusaSweep"

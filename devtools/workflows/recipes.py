@@ -543,7 +543,9 @@ def transition(graph: Graph, loaded: Loaded) -> None:
 
 
 def loop_from_picture(graph: Graph, loaded: Loaded) -> None:
-    """A video that begins and ends with your picture, for endless play."""
+    """A video without end that passes through your picture: at each step it is turned along time, so that no place
+    is a seam.
+    """
     text = prompt(graph, loaded, "Gentle movement that returns to where it began; the camera stands still.")
     with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
@@ -552,13 +554,10 @@ def loop_from_picture(graph: Graph, loaded: Loaded) -> None:
             vae=loaded.vae,
             latent=latent,
             video=picture(graph, "First frame"),
-            kind="still",
-            noise_multipliers="0.2, 0.5",
+            kind="rolled still",
+            noise_multipliers="0.2",
         )
-    with graph.group("Sampling", Column.SAMPLING):
-        sampled = sample(graph, loaded, text, latent)
-        images = graph.add("PusaLoopDecode", vae=loaded.vae, samples=sampled, kind="still at both ends")
-    save(graph, images, "pusa_picture_loop")
+    sampled_loop(graph, loaded, text, latent, "pusa_picture_loop")
 
 
 def loop_from_clip(graph: Graph, loaded: Loaded) -> None:
@@ -591,6 +590,11 @@ def loop_from_text(graph: Graph, loaded: Loaded) -> None:
     )
     with graph.group("Frames", Column.FRAMES):
         latent = empty_video(graph)
+    sampled_loop(graph, loaded, text, latent, "pusa_text_loop")
+
+
+def sampled_loop(graph: Graph, loaded: Loaded, text: tuple[Node, Node], latent: Node, name: str) -> None:
+    """A loop without ends, sampled, decoded and saved under `name`."""
     with graph.group("Sampling", Column.SAMPLING):
         # With few steps each must roll further, so that all places are visited.
         model = graph.add(
@@ -598,7 +602,7 @@ def loop_from_text(graph: Graph, loaded: Loaded) -> None:
         )
         sampled = sample(graph, loaded, text, latent, model=model)
         images = graph.add("PusaLoopDecode", vae=loaded.vae, samples=sampled, kind="rolled")
-    save(graph, images, "pusa_text_loop")
+    save(graph, images, name)
 
 
 def keyframes(graph: Graph, loaded: Loaded) -> None:
@@ -1084,7 +1088,8 @@ TASKS = (
         (
             "**First frame**: choose your picture.",
             WRITE_PROMPT,
-            "**noise_multipliers**: for the start and for the end.",
+            "**noise_multipliers**: more lets the video leave your picture.",
+            "**roll_per_step**: latent frames by which it is turned from step to step; with few steps more.",
         ),
         TWO_EXPERTS,
     ),

@@ -41,6 +41,11 @@ def sampling_overridden(facts: Facts) -> Iterator[Finding]:
     yield from facts.faults.overridden
 
 
+def loops(facts: Facts) -> Iterator[Finding]:
+    """A loop of which one part is missing."""
+    yield from facts.faults.loops
+
+
 def conditions(facts: Facts) -> Iterator[Finding]:
     """Multipliers that do not fit the latent, the model, or the advice."""
     frames = facts.latent_shape[2] if len(facts.latent_shape) == 5 else None

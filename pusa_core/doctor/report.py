@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ..findings import Finding
 from .experts import experts
 from .facts import Facts
-from .given import another_latent, conditions, given_frames_lost, sampling_overridden
+from .given import another_latent, conditions, given_frames_lost, loops, sampling_overridden
 from .latents import frame_rate, size
 from .models import base_model, coverage, lora_scale, pusa_lora
 from .schedules import distillation, schedule, stochastic_sampler
@@ -25,6 +25,7 @@ RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     given_frames_lost,
     another_latent,
     conditions,
+    loops,
     sampling_overridden,
 )
 

@@ -106,9 +106,12 @@ for (const vue of RENDERERS) {
       assert.match(await problem(), /at both ends, which leaves nothing to generate/);
     });
 
-    test("Loop Conditions shows a still at both ends, with its picture, and a clip's end and start", async () => {
+    test("Loop Conditions shows a rolled still once, a still at both ends, with its picture, and a clip's end and start", async () => {
       await open("loop from a picture");
-      await show("PusaLoopConditions", { noise_multipliers: "0.2, 0.5" });
+      await show("PusaLoopConditions", { noise_multipliers: "0.2" });
+      assert.deepEqual(await handles(), [[0, 0.2]]);
+      assert.equal(await page.locator(".pusa-thumbnail").count(), 1);
+      await show("PusaLoopConditions", { kind: "still", noise_multipliers: "0.2, 0.5" });
       const count = await page.locator(".pusa-column").count();
       assert.deepEqual(await handles(), [[0, 0.2], [count - 1, 0.5]]);
       assert.equal(await page.locator(".pusa-thumbnail").count(), 2);

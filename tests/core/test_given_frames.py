@@ -10,6 +10,7 @@ import torch
 from pusa_core.given_frames import filled_frames, given_text, told, told_of_windows
 from pusa_core.graph import read_faults, read_graph
 from pusa_core.graph.latents import carried_into, latent_input
+from pusa_core.graph.loops import wrong_decodings
 from pusa_core.graph.prompt import class_of, inputs_of
 from pusa_core.long_video import plan_windows
 from pusa_core.project.plan import Defaults, window_multipliers
@@ -39,7 +40,7 @@ def test_given_frames_are_counted_placed_and_grouped(multipliers, text):
     assert given_text(multipliers) == text
 
 
-def node(kind, **inputs):
+def node(kind, /, **inputs):
     return {"class_type": kind, "inputs": inputs}
 
 
@@ -319,6 +320,48 @@ def test_a_sampling_patch_with_the_same_shift_or_before_a_core_sampler_is_left_a
     core = graph(ms=node("ModelSamplingSD3", model=["m", 0], shift=8.0), s=ksampler("ms", "empty"))
     for prompt in (same, core):
         assert read_faults(prompt, "doc").overridden == ()
+
+
+def loop_graph(kind, decoded, rolls):
+    """A loop from a picture, sampled with or without Loop Model by `s` and decoded by `d`."""
+    loop = node("PusaLoopConditions", vae=["vae", 0], latent=["empty", 0], video=["pic", 0], kind=kind)
+    return sampler_on(
+        "loop",
+        "roll" if rolls else "m",
+        loop=loop,
+        roll=node("PusaLoopModel", model=["m", 0], roll_per_step=2),
+        rr=node("Reroute", **{"": ["s", 0]}),
+        d=node("PusaLoopDecode", vae=["vae", 0], samples=["rr", 0], kind=decoded),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "decoded", "rolls", "sentences"),
+    [
+        ("rolled still", "rolled", True, ()),
+        ("still", "still at both ends", False, ()),
+        ("still", "rolled", True, ()),
+        (
+            "rolled still",
+            "rolled",
+            False,
+            (
+                "gives a rolled still, but PusaSampler (node s) samples without Loop Model",
+                "decodes a rolled loop, but",
+            ),
+        ),
+        ("still", "rolled", False, ("decodes a rolled loop, but PusaSampler (node s) samples without",)),
+        ("still", "still at both ends", True, ("decodes a still at both ends, but PusaSampler",)),
+    ],
+)
+def test_a_loop_of_which_one_part_is_missing_is_named(kind, decoded, rolls, sentences):
+    prompt = loop_graph(kind, decoded, rolls)
+    found = [one.what for one in read_faults(prompt, "doc").loops]
+    assert len(found) == len(sentences)
+    assert all(sentence in what for sentence, what in zip(sentences, found, strict=True))
+    warned = "samples without Loop Model" in told(given(0), prompt, "s")
+    assert warned == any("gives a rolled still" in sentence for sentence in sentences)
+    assert [one.what for one in wrong_decodings(prompt, "d")] == [what for what in found if "decodes" in what]
 
 
 def test_filled_frames_are_those_with_anything_in_them():

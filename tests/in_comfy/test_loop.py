@@ -89,6 +89,37 @@ def test_loop_decode_plays_round(pack, load_tiny_vae):
     assert torch.equal(still, ordinary[:13])
 
 
+@pytest.mark.parametrize("encode", ["in sequence", "single"])
+def test_a_rolled_still_is_given_once_and_stays_while_its_loop_rolls(
+    pack, load_tiny_wan, load_tiny_vae, encode
+):
+    vae, picture = load_tiny_vae(), torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(2))
+    empty = {"samples": torch.zeros(1, 16, FRAMES, 4, 4)}
+    latent = (
+        pack["PusaLoopConditions"]
+        .execute(vae, empty, picture, "rolled still", noise_multipliers="0", encode=encode)
+        .args[0]
+    )
+    assert latent["noise_multipliers"].tolist() == [0.0] + [1.0] * (FRAMES - 1)
+    held = vae.encode(picture.expand(17 if encode == "in sequence" else 1, -1, -1, -1))[:, :, -1:]
+    torch.testing.assert_close(latent["samples"][:, :, :1], held)
+    made = ksampler(rolled(pack, vectorized(pack, load_tiny_wan(), latent), 2), latent)
+    assert torch.equal(made[:, :, 0], latent["samples"][:, :, 0])
+
+
+def test_a_rolled_still_has_one_multiplier_and_needs_a_frame_to_make(pack, load_tiny_vae):
+    vae, picture = load_tiny_vae(), torch.rand(1, 32, 32, 3)
+    for frames, multipliers, sentence in (
+        (5, "0.2, 0.5", "noise_multipliers"),
+        (1, "0.2", "A loop from a rolled still needs frames to make; 1 latent .* Use a length of 5 or more"),
+    ):
+        latent = {"samples": torch.zeros(1, 16, frames, 4, 4)}
+        with pytest.raises(PusaError, match=sentence):
+            pack["PusaLoopConditions"].execute(
+                vae, latent, picture, "rolled still", noise_multipliers=multipliers
+            )
+
+
 def test_unknown_choices_and_short_loops_are_answered_in_a_sentence(pack, load_tiny_vae):
     vae, picture = load_tiny_vae(), torch.rand(1, 32, 32, 3)
     short = {"samples": torch.zeros(1, 16, 1, 4, 4)}

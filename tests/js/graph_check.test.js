@@ -30,6 +30,8 @@ describe("checkGraph", () => {
     ["a rate of Video Combine", "9", ["VHS_VideoCombine", { images: ["8"], frame_rate: 24, format: "video/h264-mp4" }], /frame rate is 24/],
     ["frames that a node loses", "8", ["PusaSampler", { model: ["5"], latent: ["rebatched"], cfg: 3, shift: 5 }], /given by PusaConditionFrames are lost in RebatchLatents/],
     ["a sampling patch without effect", "4", ["ModelSamplingSD3", { model: ["3"], shift: 8 }], /ModelSamplingSD3 has no effect: PusaSampler after it sets its own shift 5/],
+    ["a rolled still without Loop Model", "7", ["PusaLoopConditions", { latent: ["6"], kind: "rolled still" }], /no Loop Model/],
+    ["a rolled loop decoded without Loop Model", "9", ["PusaLoopDecode", { samples: ["8"], kind: "rolled" }], /no Loop Model/],
     ["LightX2V with guidance", "3", ["PusaLightX2VLoader", { lora_name: "l.safetensors" }], /cfg 3/],
   ];
   for (const [name, id, node, sentence] of faults) {
@@ -49,6 +51,15 @@ describe("checkGraph", () => {
       assert.equal(checkGraph(graph(content)).filter((one) => one.startsWith("LightX2V")).length, count);
     });
   }
+
+  test("a rolled loop with Loop Model gets nothing", () => {
+    const content = right();
+    content[7] = ["PusaLoopConditions", { latent: ["6"], kind: "rolled still" }];
+    content.roll = ["PusaLoopModel", { model: ["5"] }];
+    content[8] = ["PusaSampler", { model: ["roll"], latent: ["7"], cfg: 3, shift: 5 }];
+    content.decode = ["PusaLoopDecode", { samples: ["8"], kind: "rolled" }];
+    assert.deepEqual(checkGraph(graph(content)), []);
+  });
 
   test("given frames without a Pusa LoRA are named", () => {
     const content = right();

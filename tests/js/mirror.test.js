@@ -154,8 +154,8 @@ describe("the browser says what pusa_core says", () => {
     }
   });
 
-  test("about the two ends of a loop from a still", () => {
-    for (const [id, count, expected] of said.stills) assert.deepEqual(placed("PusaLoopConditions", { kind: "still", context_frames: 13 }, count, id), expected);
+  test("about the two ends of a loop from a still, and the one place of a rolled still", () => {
+    for (const [id, kind, count, expected] of said.stills) assert.deepEqual(placed("PusaLoopConditions", { kind, context_frames: 13 }, count, id), expected);
   });
 
   test("about where keyframes go, in every spacing", () => {

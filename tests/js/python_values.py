@@ -267,7 +267,10 @@ print(
                 for context in CONTEXTS
             ],
             "stills": [
-                [base.id, n, said(loop.still_positions, n, base)] for base in BASES for n in LATENT_FRAMES
+                [base.id, kind, n, said(loop.still_positions, kind, n, base)]
+                for base in BASES
+                for kind in (loop.STILL, loop.ROLLED_STILL)
+                for n in LATENT_FRAMES
             ],
             "keyframes": [
                 [base.id, case, said(keyframes.keyframe_positions, *case, base)]
