@@ -68,7 +68,7 @@ class PusaStitch(io.ComfyNode):
                     min=0,
                     max=2049,
                     step=1,
-                    tooltip="Of the repeated frames, how many fade from the clip into the generated ones; 0 cuts. The length stays the same.",
+                    tooltip="Of the repeated frames, how many fade from the clip into the generated ones, in a loop at both ends; 0 cuts. The length stays the same.",
                 ),
                 io.Combo.Input(
                     "output_rate",

@@ -576,7 +576,7 @@ def loop_from_clip(graph: Graph, loaded: Loaded) -> None:
             noise_multipliers="0.2",
         )
     images = sampled_images(graph, loaded, text, latent)
-    save_stitched(graph, images, "pusa_clip_loop", first=source, loop=True)
+    save_stitched(graph, images, "pusa_clip_loop", first=source, loop=True, crossfade_frames=8)
 
 
 def loop_from_text(graph: Graph, loaded: Loaded) -> None:

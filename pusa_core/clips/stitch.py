@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
@@ -28,7 +28,8 @@ class Shot:
     duration: Fraction
     source: str  # FIRST, GENERATED or SECOND
     index: int  # of the frame in its source
-    share: float = 0.0  # of the generated frame of the same time, in a cross-fade
+    share: float = 0.0  # of the generated frame of the same moment, in a cross-fade
+    made_at: Fraction = Fraction(0)  # seconds in the result at which the generated frames show that moment
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def stitch(
     generated: [N, H, W, 3], 0 to 1, at generated_rate. fit: brings every picture to one size. overlap_frames: how many of its
     frames repeat the end of `first`, and as many the start of `second`; the clips' own are kept. crossfade_frames: for so many of
     the repeated ones next to a seam the clip's frame fades into the generated one of the same time, so the length stays the same.
-    loop: the generated frames lead from the end of `first` back to its start, so its repeated frames are dropped at both ends.
+    loop: the generated frames lead from the end of `first` back to its start, so its repeated frames are dropped at both ends, and a
+    cross-fade takes place at both ends of it.
     rate: frames per second of the result, each the nearest in time. audio: replaces the clips' sound.
 
     Memory is that of the result: each clip is read twice, first for the times of its frames, then for the pictures that the result
@@ -82,7 +84,8 @@ def stitch(
         Shot(begin + number / generated_rate, 1 / generated_rate, GENERATED, number)
         for number in range(kept_start, kept_end)
     ]
-    timeline = [*fade.out(shown_first, seam), *made, *fade.into(shown_second, second_begin)]
+    shown_first = fade.loop(shown_first, seam, second_begin) if loop else fade.out(shown_first, seam)
+    timeline = [*shown_first, *made, *fade.into(shown_second, second_begin)]
     chosen = list(resample(timeline, rate))
 
     def made_at(time: Fraction) -> Tensor:
@@ -94,7 +97,7 @@ def stitch(
         if frames is None:
             frames = torch.empty(len(chosen), *pixels.shape)
         if shot.share:
-            pixels = torch.lerp(pixels, made_at(shot.time), shot.share)
+            pixels = torch.lerp(pixels, made_at(shot.made_at), shot.share)
         frames[place] = pixels
     if frames is None:
         raise PusaError("There is nothing to stitch: no frame of the clips or the generated ones is shown.")
@@ -171,21 +174,32 @@ class _Fade:
     rate: Fraction
     length: int  # generated frames that a fade lasts, 0 for none
 
-    def out(self, shots: Iterable[Shot], seam: Fraction) -> Iterator[Shot]:
+    def out(self, shots: Iterable[Shot], seam: Fraction) -> list[Shot]:
         """The clip that ends at `seam`, its last `length` / rate seconds turning into the generated frames."""
-        for shot in shots:
-            faded = (shot.time - seam) * self.rate + self.length + 1
-            yield self._shared(shot, shot.time, float(faded / (self.length + 1)))
+        return [
+            replace(shot, share=self._share((shot.time - seam) * self.rate), made_at=shot.time)
+            for shot in shots
+        ]
 
-    def into(self, shots: Iterable[Shot], seam: Fraction) -> Iterator[Shot]:
+    def into(self, shots: Iterable[Shot], seam: Fraction) -> list[Shot]:
         """The clip that begins at `seam`, turning from the generated frames into itself."""
-        for shot in shots:
-            faded = shot.time * self.rate + 1
-            yield self._shared(shot, shot.time + seam, 1 - float(faded / (self.length + 1)))
+        return [replace(shot, time=shot.made_at) for shot in self._returning(shots, seam)]
 
-    def _shared(self, shot: Shot, time: Fraction, share: float) -> Shot:
-        share = min(1.0, max(0.0, share)) if self.length else 0.0
-        return Shot(time, shot.duration, shot.source, shot.index, share)
+    def loop(self, shots: Iterable[Shot], seam: Fraction, again: Fraction) -> list[Shot]:
+        """The clip that ends at `seam` and begins again at `again`; where a short clip does both at once, the nearer one."""
+        ends = zip(self.out(shots, seam), self._returning(shots, again), strict=True)
+        return [max(pair, key=lambda shot: shot.share) for pair in ends]
+
+    def _returning(self, shots: Iterable[Shot], seam: Fraction) -> list[Shot]:
+        return [
+            replace(shot, share=self._share(-shot.time * self.rate - 1), made_at=shot.time + seam)
+            for shot in shots
+        ]
+
+    def _share(self, frames: Fraction) -> float:
+        """Of the generated frame, so many frames before (below 0) the first one that is generated alone."""
+        share = float((frames + self.length + 1) / (self.length + 1))
+        return min(1.0, max(0.0, share)) if self.length else 0.0
 
 
 def _check(

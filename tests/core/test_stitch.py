@@ -90,6 +90,22 @@ def test_a_cross_fade_goes_evenly_from_the_clip_to_the_generated_frames():
     assert into[24:] == list(range(24, 40))
 
 
+def test_a_loop_fades_at_both_ends_of_its_clip():
+    faded = numbers(stitch(footage(0, 20), numbered(507, 33), None, crossfade_frames=4, loop=True))
+    # the generated frames repeat the clip's start as 527, 528, ...
+    assert faded[:5] == [421.6, 317.2, 212.8, 108.4, 4]
+    assert faded[16:20] == [116, 217, 318, 419]
+    assert faded[20:] == list(range(520, 527))
+
+
+def test_a_loop_of_a_clip_as_short_as_its_fades_takes_the_nearer_seam():
+    faded = numbers(
+        stitch(footage(0, 4), numbered(500, 13), None, overlap_frames=4, crossfade_frames=4, loop=True)
+    )
+    assert faded[:4] == [round(0.2 * 0 + 0.8 * 509, 3), round(0.4 * 1 + 0.6 * 510, 3), 301 + 1, 403]
+    assert faded[4:] == list(range(504, 509))
+
+
 @pytest.mark.parametrize("made_at", [24, 25, 30])
 @pytest.mark.parametrize("rate", [24, 30, 60])
 def test_frames_made_at_another_rate_than_wans_keep_their_time(made_at, rate):
