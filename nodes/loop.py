@@ -14,7 +14,14 @@ from ..pusa_core.encoding import ENCODE_MANNERS, IN_SEQUENCE, Encode
 from ..pusa_core.given_frames import said
 from ..pusa_core.graph.loops import LOOP_LATENTS, ROLLED, wrong_decodings
 from ..pusa_core.images import CROP, RESIZES
-from ..pusa_core.loop import LOOPS, STILL, decode_loop, decode_still_loop, loop_conditions
+from ..pusa_core.loop import (
+    LOOPS,
+    STILL,
+    decode_loop,
+    decode_still_loop,
+    faded_into_first,
+    loop_conditions,
+)
 from . import inputs
 from .clips import (
     CLIP_TYPES,
@@ -185,20 +192,32 @@ class PusaLoopDecode(io.ComfyNode):
                     default=ROLLED,
                     tooltip="rolled: sampled with Loop Model; F latent frames become 4 F frames (84 for a length of 81). still at both ends: from Loop Conditions; the still's four last frames are left out, since the first frame shows it (77 of 81).",
                 ),
+                io.Int.Input(
+                    "crossfade_frames",
+                    optional=True,  # graphs in API format that were saved before have none
+                    default=0,
+                    min=0,
+                    max=2049,
+                    step=1,
+                    tooltip="For a loop from a still: so many of its last video frames fade into the still, which hides a way back that does not quite arrive. 0: none.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="The frames of one round, 16 a second.")],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
-    def execute(cls, vae: Any, samples: dict[str, Any], kind: str = ROLLED) -> io.NodeOutput:
+    def execute(
+        cls, vae: Any, samples: dict[str, Any], kind: str = ROLLED, crossfade_frames: int = 0
+    ) -> io.NodeOutput:
         latents, base = checked_samples(vae, samples)
         check_choice("kind", kind, LOOP_LATENTS)
         from_vae = decoder_of(vae)
         decode = decode_loop if kind == ROLLED else decode_still_loop
-        videos = [
+        rounds = (
             decode(lambda one: from_vae(one).flatten(0, 1), latent, base) for latent in latents.split(1)
-        ]
+        )
+        videos = [faded_into_first(pictures, crossfade_frames) for pictures in rounds]
         images = torch.cat(videos)
         prompt, node = graph_around(cls.hidden)
         told = said(f"{len(videos[0])} frames in one round.", wrong_decodings(prompt or {}, node))

@@ -119,3 +119,17 @@ def decode_still_loop(decode: Decode, samples: Tensor, base: Base = WAN) -> Tens
             f"A loop of {samples.shape[2]} latent frame has nothing to go round. Use a video length of {base.video_length(2)} or more."
         )
     return decode(samples)[: -base.temporal_stride]
+
+
+def faded_into_first(pictures: Tensor, frames: int) -> Tensor:
+    """The pictures of one round, the last `frames` of them turning evenly into the first, where a still stands.
+
+    pictures: [N, H, W, 3]; frames: 0 to N - 1, 0 changes nothing.
+    """
+    if not 0 <= frames < len(pictures):
+        raise PusaError(
+            f"crossfade_frames is {frames}; this loop has {len(pictures)} frames. Use 0 to {len(pictures) - 1}, such as 4 or 8."
+        )
+    share = torch.arange(1, frames + 1, device=pictures.device, dtype=pictures.dtype) / (frames + 1)
+    kept, end = pictures.split((len(pictures) - frames, frames))
+    return torch.cat([kept, torch.lerp(end, pictures[:1], share[:, None, None, None])])

@@ -557,7 +557,7 @@ def loop_from_picture(graph: Graph, loaded: Loaded) -> None:
             kind="rolled still",
             noise_multipliers="0.2",
         )
-    sampled_loop(graph, loaded, text, latent, "pusa_picture_loop")
+    sampled_loop(graph, loaded, text, latent, "pusa_picture_loop", crossfade_frames=4)
 
 
 def loop_from_clip(graph: Graph, loaded: Loaded) -> None:
@@ -593,7 +593,9 @@ def loop_from_text(graph: Graph, loaded: Loaded) -> None:
     sampled_loop(graph, loaded, text, latent, "pusa_text_loop")
 
 
-def sampled_loop(graph: Graph, loaded: Loaded, text: tuple[Node, Node], latent: Node, name: str) -> None:
+def sampled_loop(
+    graph: Graph, loaded: Loaded, text: tuple[Node, Node], latent: Node, name: str, crossfade_frames: int = 0
+) -> None:
     """A loop without ends, sampled, decoded and saved under `name`."""
     with graph.group("Sampling", Column.SAMPLING):
         # With few steps each must roll further, so that all places are visited.
@@ -601,7 +603,13 @@ def sampled_loop(graph: Graph, loaded: Loaded, text: tuple[Node, Node], latent: 
             "PusaLoopModel", model=loaded.model, roll_per_step=5 if loaded.family.steps < 10 else 2
         )
         sampled = sample(graph, loaded, text, latent, model=model)
-        images = graph.add("PusaLoopDecode", vae=loaded.vae, samples=sampled, kind="rolled")
+        images = graph.add(
+            "PusaLoopDecode",
+            vae=loaded.vae,
+            samples=sampled,
+            kind="rolled",
+            crossfade_frames=crossfade_frames,
+        )
     save(graph, images, name)
 
 

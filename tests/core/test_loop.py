@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pusa_core.errors import PusaError
-from pusa_core.loop import WRAP, decode_loop, decode_still_loop, rolled_back, rolled_order, step_of
+from pusa_core.loop import (
+    WRAP,
+    decode_loop,
+    decode_still_loop,
+    faded_into_first,
+    rolled_back,
+    rolled_order,
+    step_of,
+)
 from pusa_core.schedule import flow_sigmas
 
 
@@ -50,6 +58,18 @@ def test_a_still_loop_leaves_out_the_stills_return():
         return torch.arange(4 * latent.shape[2] - 3).reshape(-1, 1, 1, 1)
 
     assert len(decode_still_loop(decode, torch.zeros(1, 1, 21, 1, 1))) == 77
+
+
+@given(count=st.integers(1, 12), frames=st.integers(0, 11))
+def test_a_fade_ends_in_the_first_picture_and_leaves_all_before_it(count, frames):
+    pictures = torch.arange(float(count)).reshape(-1, 1, 1, 1).expand(-1, 2, 2, 3)
+    if frames >= count:
+        with pytest.raises(PusaError, match=f"crossfade_frames is {frames}; this loop has {count} frames"):
+            faded_into_first(pictures, frames)
+        return
+    faded = faded_into_first(pictures, frames)[:, 0, 0, 0].tolist()
+    shares = [max(0, number + 1 - (count - frames)) / (frames + 1) for number in range(count)]
+    assert faded == pytest.approx([number * (1 - share) for number, share in enumerate(shares)])
 
 
 def test_one_latent_frame_cannot_go_round():

@@ -87,6 +87,9 @@ def test_loop_decode_plays_round(pack, load_tiny_vae):
     assert (images.roll(-8, 0) - turned).abs().mean() < 0.5 * (images[1:17] - ordinary[:16]).abs().mean()
     still = pack["PusaLoopDecode"].execute(vae, {"samples": samples}, "still at both ends").args[0]
     assert torch.equal(still, ordinary[:13])
+    faded = pack["PusaLoopDecode"].execute(vae, {"samples": samples}, "still at both ends", 3).args[0]
+    assert torch.equal(faded[:10], still[:10])
+    torch.testing.assert_close(faded[12], torch.lerp(still[12], still[0], 0.75))
 
 
 @pytest.mark.parametrize("encode", ["in sequence", "single"])
