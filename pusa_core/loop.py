@@ -131,5 +131,6 @@ def faded_into_first(pictures: Tensor, frames: int) -> Tensor:
             f"crossfade_frames is {frames}; this loop has {len(pictures)} frames. Use 0 to {len(pictures) - 1}, such as 4 or 8."
         )
     share = torch.arange(1, frames + 1, device=pictures.device, dtype=pictures.dtype) / (frames + 1)
-    kept, end = pictures.split((len(pictures) - frames, frames))
-    return torch.cat([kept, torch.lerp(end, pictures[:1], share[:, None, None, None])])
+    begin = len(pictures) - frames
+    faded = torch.lerp(pictures[begin:], pictures[:1], share[:, None, None, None])
+    return torch.cat([pictures[:begin], faded])
