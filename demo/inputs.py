@@ -10,7 +10,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from .data import FRAMES_PER_SECOND, HELD_OUT_SEED, LENGTH, Scene, render, scenes
+from . import data, world
+from .data import FRAMES_PER_SECOND, HELD_OUT_SEED, LENGTH
 
 FIRST_FRAME, MIDDLE_FRAME, LAST_FRAME = "demo_first_frame.png", "demo_middle_frame.png", "demo_last_frame.png"
 CLIP, SECOND_CLIP = "demo_clip.mp4", "demo_second_clip.mp4"
@@ -18,14 +19,14 @@ MUSIC = "demo_music.wav"
 FOLDER = "demo_folder"  # pictures with a prompt beside each
 
 # What the demo workflows' own text describes; slow, so that the shape stays in the picture in longer videos too.
-DEFAULT_SCENE = Scene("circle", "red", "dark", "right", "slowly", "large", radius=10.5, x=14.0, y=32.0)
+DEFAULT_SCENE = data.Scene("circle", "red", "dark", "right", "slowly", "large", radius=10.5, x=14.0, y=32.0)
 WHOLE = range(LENGTH)
 SAMPLE_RATE = 16000  # of the music, samples a second
 
 
-def frames_of(scene: Scene, length: int = LENGTH) -> np.ndarray:
+def frames_of(scene: world.Scene, length: int = LENGTH) -> np.ndarray:
     """The scene's pixel frames, [length, 64, 64, 3], 0 to 255."""
-    clip = (render([scene], length)[0].permute(1, 2, 3, 0) + 1) * 127.5
+    clip = (world.render([scene], length)[0].permute(1, 2, 3, 0) + 1) * 127.5
     return clip.round().clamp(0, 255).byte().numpy()
 
 
@@ -60,7 +61,7 @@ def write_music(file: Path, seconds: int = 12) -> None:
 
 
 def write_inputs(
-    folder: Path, scene: Scene = DEFAULT_SCENE, clip: range = WHOLE, second_clip: range = WHOLE
+    folder: Path, scene: world.Scene = DEFAULT_SCENE, clip: range = WHOLE, second_clip: range = WHOLE
 ) -> None:
     """Writes everything that a demo workflow loads into ComfyUI's input folder.
 
@@ -73,7 +74,7 @@ def write_inputs(
     write_video(frames[list(clip)], folder / CLIP)
     write_video(frames[list(second_clip)], folder / SECOND_CLIP)
     write_music(folder / MUSIC)
-    for number, item in enumerate(islice(scenes(HELD_OUT_SEED, held_out=True), 3), 1):
+    for number, item in enumerate(islice(data.scenes(HELD_OUT_SEED, held_out=True), 3), 1):
         Image.fromarray(frames_of(item, 1)[0]).save(folder / FOLDER / f"shape_{number}.png")
         (folder / FOLDER / f"shape_{number}.txt").write_text(item.caption, "utf-8")
 

@@ -19,9 +19,11 @@ from devtools.comfy_server import ComfyServer, ServerError
 from devtools.commands import stop_like_ctrl_c
 from devtools.serve import DEMO_MODELS, development_server, has_accelerator
 
+from . import data
 from .contact_sheet import Row, contact_sheet
-from .data import HELD_OUT_SEED, LENGTH, Scene, scenes
+from .data import HELD_OUT_SEED, LENGTH
 from .inputs import WHOLE, frames_of, read_video, write_inputs
+from .world import Scene, moving_scenes
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE / "output"
@@ -40,6 +42,7 @@ class Task:
     has_truth: bool = True  # whether text and given frames decide the rest of the video
     clip: range = WHOLE  # the part of the scene that the clip shows
     second_clip: range = WHOLE
+    returns: bool = False  # whether the scene's motion comes back, as that of a loop must
 
 
 HEAD, TAIL = range(13), range(LENGTH - 13, LENGTH)  # 13 frames of context: 4 latent frames
@@ -52,9 +55,9 @@ TASKS = (
     Task("video prepend", TAIL, clip=TAIL),
     Task("video completion", [0, -4, -3, -2, -1]),  # the last latent frame is four pixel frames
     Task("transition between clips", [*HEAD, *TAIL], clip=HEAD, second_clip=TAIL),
-    Task("loop from a clip", WHOLE, has_truth=False),
-    Task("loop from a picture", [0], has_truth=False),
-    Task("loop from text", has_truth=False),
+    Task("loop from a clip", WHOLE, has_truth=False, returns=True),
+    Task("loop from a picture", [0], has_truth=False, returns=True),
+    Task("loop from text", has_truth=False, returns=True),
     Task("long video", [0], has_truth=False),
     Task("story of five prompts", has_truth=False),
     Task("retake of one window", has_truth=False),
@@ -201,14 +204,16 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     found = environment.current()
     print("Starting ComfyUI ...", flush=True)
-    held_out = scenes(HELD_OUT_SEED + options.seed, held_out=True)
+    straight = data.scenes(HELD_OUT_SEED + options.seed, held_out=True)
+    returning = moving_scenes(HELD_OUT_SEED + options.seed, held_out=True)
     order = random.Random(options.seed)
     rows = []
     stop_like_ctrl_c()
     try:
         with development_server(found, cpu=not has_accelerator(found)) as server:
             for demo in runnable:
-                rows += run(server, demo, next(held_out), seed=order.randrange(2**32))
+                scene = next(returning if demo.task.returns else straight)
+                rows += run(server, demo, scene, seed=order.randrange(2**32))
     except ServerError as error:
         print(f"\n{error}")
         return 1

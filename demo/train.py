@@ -20,7 +20,6 @@ STAGES: dict[str, Callable[[Path], object]] = {
     "latents": latents.encode_clips,
     "t2v": text_to_video.train_base,
     "pusa": partial(pusa.train_pusa, pusa.PUSA),
-    "control": partial(pusa.train_pusa, pusa.CONTROL),
     "high_noise": partial(experts.train_expert, experts.HIGH_NOISE),
     "low_noise": partial(experts.train_expert, experts.LOW_NOISE),
     "pusa_high_noise": partial(pusa.train_pusa, pusa.PUSA_HIGH_NOISE),

@@ -1,6 +1,6 @@
 """A richer world than data.py's straight lines: shapes that also bounce, circle, swing, spin and fade.
 
-The published models know data.py's world only; the next training draws its clips here. A share of the scenes are data.py's own, with
+The zoo is trained on this world. A share of the scenes are data.py's own, with
 the same captions, so what is measured there stays measurable. Same rules: a scene decides its pixels, a seed its scenes.
 """
 
@@ -17,17 +17,13 @@ from torch import Tensor
 
 from . import data
 
-STRAIGHT_SHARE = 0.4  # of the scenes move in a straight line
+STRAIGHT_SHARE = 0.5  # of the scenes move in a straight line
 MOTIONS = ("bouncing", "circling", "swinging", "spinning", "fading")
 TURNS = ("clockwise", "counterclockwise")
-WORDS = frozenset([*MOTIONS, *TURNS, "sideways", "away"])
-"""Words that the published models do not know."""
 
-PERIODS = {
-    "slowly": 32.0,
-    "quickly": 16.0,
-}  # pixel frames of a whole circle, swing, spin or fade: a clip of 33 closes on itself
-AMPLITUDE = (9.0, 12.0)  # pixels, of circles and swings
+PERIODS = {"slowly": (25.0, 34.0), "quickly": (17.0, 24.0)}  # pixel frames of a whole turn, least and most
+RESTING_SHARE = 0.4  # of the moving scenes come to rest after the last whole turn that a clip has room for
+AMPLITUDE = (4.0, 8.0)  # pixels, of circles and swings
 FAINTEST = 0.15  # opacity of a shape that has faded
 
 
@@ -56,6 +52,8 @@ class MovingScene:
     radius: float  # pixels
     amplitude: float  # pixels
     phase: float  # of the motion in pixel frame 0, radians
+    period: float  # pixel frames of a whole circle, bounce, swing, spin or fade
+    rests: bool  # stands still once it is back, after one turn or two
     x: float  # pixels, centre of the motion
     y: float
 
@@ -76,9 +74,17 @@ class MovingScene:
         """True for about a tenth of all captions, by the same rule as data.py's."""
         return hashlib.sha256(self.caption.encode()).digest()[0] < 26
 
+    @property
+    def resting_frame(self) -> float:
+        """Where a scene that rests does so, in pixel frames: after as many whole turns as a clip has room for, but after one at least."""
+        return self.period * max(1, math.floor((data.LENGTH - 1) / self.period))
+
     def pose(self, length: int) -> Pose:
         """The shape's way through `length` pixel frames."""
-        turn = 2 * math.pi * torch.arange(length) / PERIODS[self.speed] + self.phase
+        moved = torch.arange(length, dtype=torch.float32)
+        if self.rests:
+            moved = moved.clamp(max=self.resting_frame)
+        turn = 2 * math.pi * moved / self.period + self.phase
         way = 1.0 if self.turn == "clockwise" else -1.0
         still, full = torch.zeros(length), torch.ones(length)
         dx = dy = angle = still
@@ -112,7 +118,7 @@ def random_scene(rng: random.Random) -> Scene:
     def between(least: float, most: float) -> float:
         return least + (most - least) * rng.random()
 
-    size, motion = pick(list(data.SIZES)), pick(MOTIONS)
+    size, motion, speed = pick(list(data.SIZES)), pick(MOTIONS), pick(list(data.SPEEDS))
     # a turning circle looks like one that stands still
     shape = pick(data.SHAPES[1:] if motion == "spinning" else data.SHAPES)
     radius, amplitude = between(*data.SIZES[size]), between(*AMPLITUDE)
@@ -122,13 +128,15 @@ def random_scene(rng: random.Random) -> Scene:
         colour=pick(list(data.COLOURS)),
         background=pick(list(data.BACKGROUNDS)),
         size=size,
-        speed=pick(list(data.SPEEDS)),
+        speed=speed,
         motion=motion,
         turn=pick(TURNS),
         across=rng.random() < 0.5,
         radius=radius,
         amplitude=amplitude,
         phase=2 * math.pi * rng.random(),
+        period=between(*PERIODS[speed]),
+        rests=rng.random() < RESTING_SHARE,
         x=between(margin, data.SIZE - margin),
         y=between(margin, data.SIZE - margin),
     )

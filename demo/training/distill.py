@@ -34,7 +34,7 @@ GUIDANCE = 3.0
 RANK = 8
 LEVELS = flow_sigmas(STUDENT_STEPS, SHIFT)  # [5]: 1, 0.9375, 0.8333, 0.625, 0
 PATHS = {5: 768, 9: 384}  # latent frames of a clip: number of paths
-TOGETHER = 32  # clips sampled in one batch, and paths in a training batch
+TOGETHER = 32  # clips sampled in one batch
 PROMPT_SEED = 41
 
 # sigma -> the model that runs there
@@ -99,12 +99,14 @@ class Student:
 
 
 STUDENTS = {
-    "lightx2v": Student(Plan("lightx2v", 1000, 1e-3, seed=61), BASE, "base", (0, 1, 2, 3), with_bias=True),
+    "lightx2v": Student(
+        Plan("lightx2v", 800, 1e-3, seed=61, batch=16), BASE, "base", (0, 1, 2, 3), with_bias=True
+    ),
     "lightx2v_high_noise": Student(
-        Plan("lightx2v_high_noise", 600, 1e-3, seed=62), HIGH_NOISE, "experts", (0, 1), False
+        Plan("lightx2v_high_noise", 500, 1e-3, seed=62, batch=16), HIGH_NOISE, "experts", (0, 1), False
     ),
     "lightx2v_low_noise": Student(
-        Plan("lightx2v_low_noise", 600, 1e-3, seed=63), LOW_NOISE, "experts", (2, 3), False
+        Plan("lightx2v_low_noise", 500, 1e-3, seed=63, batch=16), LOW_NOISE, "experts", (2, 3), False
     ),
 }
 TEACHERS: dict[str, tuple[Plan, Plan]] = {"base": (BASE, BASE), "experts": (HIGH_NOISE, LOW_NOISE)}
@@ -128,8 +130,8 @@ def train_student(student: Student, runs: Path) -> None:
 
     def loss_of_step(step: int) -> Tensor:
         of_length = paths[list(PATHS)[int(torch.randint(len(PATHS), ()))]]
-        chosen = torch.randint(len(of_length.latents), (TOGETHER,))
-        level = draw_level[torch.randint(len(draw_level), (TOGETHER,))]
+        chosen = torch.randint(len(of_length.latents), (plan.batch,))
+        level = draw_level[torch.randint(len(draw_level), (plan.batch,))]
         start = of_length.latents[chosen, level].float()
         end = of_length.latents[chosen, level + 1].float()
         width = rearrange(LEVELS[level] - LEVELS[level + 1], "b -> b 1 1 1 1")

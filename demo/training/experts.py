@@ -13,8 +13,8 @@ from .latents import TrainingClips
 from .plan import Plan, train
 from .text_to_video import BASE, optimizers
 
-HIGH_NOISE = Plan("high_noise", steps=700, learning_rate=5e-4, seed=31)
-LOW_NOISE = Plan("low_noise", steps=700, learning_rate=5e-4, seed=32)
+HIGH_NOISE = Plan("high_noise", steps=600, learning_rate=5e-4, seed=31, batch=16)
+LOW_NOISE = Plan("low_noise", steps=600, learning_rate=5e-4, seed=32, batch=16)
 SIDES = {HIGH_NOISE: (BOUNDARY_T2V, 1.0), LOW_NOISE: (0.0, BOUNDARY_T2V)}
 
 

@@ -76,7 +76,7 @@ class TrainingClips:
         mean, std = (value.view(1, -1, 1, 1, 1) for value in latent_statistics(runs))
         for chunk in latents.split(256):
             chunk.copy_((chunk.float() - mean) / std)
-        known = sorted(VOCABULARY | world.WORDS)
+        known = sorted(VOCABULARY)
         row = {word: number for number, word in enumerate(known)}
         captions = [[row[word] for word in words(text)] for part in parts for text in part["captions"]]
         return cls(

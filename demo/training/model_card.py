@@ -12,7 +12,7 @@ import torch
 
 from .. import data, world
 from ..report import table
-from . import distill, flow, latents, lora, pusa, vae
+from . import distill, flow, latents, lora, pusa, text_to_video, vae
 from .experts import HIGH_NOISE, LOW_NOISE
 from .files import DISTILL_FILES, DIT_FILES, LIGHTNING_FILES, PUSA_FILES, VAE_FILE, sha256
 from .plan import Plan, finished
@@ -118,8 +118,10 @@ def _facts(runs: Path) -> dict[str, object]:
         "dim": flow.DIT.dim,
         "layers": flow.DIT.layers,
         "ffn": flow.DIT.ffn_dim,
-        "batch": flow.BATCH,
+        "batch": text_to_video.BASE.batch,
         "pusa_rank": pusa.RANK,
+        "equal": flow.VECTORIZED.equal_share,
+        "given": flow.VECTORIZED.given_share,
         "student_rank": distill.RANK,
         "adapted": ", ".join(lora.ADAPTED),
         "torch": torch.__version__.split("+")[0],
@@ -134,7 +136,7 @@ def _facts(runs: Path) -> dict[str, object]:
 
 CARD = """# The demo models
 
-Tiny Wan models in the real file formats, {total:.1f} MB together, trained {origin} by `python dev.py train` on one CPU core
+Tiny Wan models in the real file formats, {total:.1f} MB together, trained {origin} by `python dev.py train` on a CPU
 (Python {python}, PyTorch {torch}). They know one world, coloured shapes that move over a plain background, and they
 are here to be tried and measured, not to make videos of anything else. What they can and cannot do: [docs/RESULTS.md](../../docs/RESULTS.md).
 
@@ -162,7 +164,8 @@ weights agree with these only as far as floating-point arithmetic of another pro
 * **Experts.** The base, tuned on sigma above and below 0.875 (learning rates {high}, {low}). Their matrices are stored as float8 (e4m3), everything
   else here as bfloat16.
 * **Pusa LoRAs.** Rank {pusa_rank} on {adapted} of both attentions of every block. Every latent frame of a clip draws its own sigma (Pusa V1.0, vectorized
-  timestep adaptation, shift 5), target noise - clean, the reference's timestep weights, by the pack's trainer (docs/TRAINING.md). No image-to-video pair, mask or first frame is ever shown as such.
+  timestep adaptation, shift 5), in {equal:.0%} of the clips all frames share one (FVDM's probabilistic sampling), and in {given:.0%} one or both ends are
+  given nearly clean, target noise - clean, the reference's timestep weights, by the pack's trainer (docs/TRAINING.md).
 * **4-step LoRAs.** Rank {student_rank}. The teacher makes {paths} clips in {teacher_steps} steps with guidance {guidance}; the student learns the straight way between its four levels (shift 5),
   without guidance. It has seen text-to-video only.
 """

@@ -23,6 +23,7 @@ class Plan:
     steps: int
     learning_rate: float  # after the warm-up, before the decay
     seed: int
+    batch: int = 32  # clips a step
     warm_up: int = 30  # steps
     final_share: float = 0.02  # of the learning rate, reached at the end of the cosine
     save_every: int = 250  # steps
@@ -30,7 +31,7 @@ class Plan:
     @property
     def identity(self) -> dict[str, object]:
         """What a checkpoint must share with the plan to go on with it."""
-        return {"name": self.name, "seed": self.seed, "steps": self.steps}
+        return {"name": self.name, "seed": self.seed, "steps": self.steps, "batch": self.batch}
 
     @property
     def schedule(self) -> OptimizerSettings:

@@ -14,7 +14,7 @@ from .latents import TrainingClips
 from .muon import Muon
 from .plan import Plan, train
 
-BASE = Plan("t2v", steps=5000, learning_rate=2e-3, seed=21)
+BASE = Plan("t2v", steps=6500, learning_rate=2e-3, seed=21)
 WEIGHT_DECAY = 0.01
 
 

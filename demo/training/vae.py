@@ -14,10 +14,9 @@ from .arithmetic import autocast
 from .plan import Plan, train, trained_weights
 
 CLIPS = 768  # drawn once and kept in memory
-IMAGES = Plan("vae_images", steps=800, learning_rate=2.5e-3, seed=11, warm_up=60)
-VIDEO = Plan("vae_video", steps=1300, learning_rate=2e-3, seed=12, warm_up=60)
-IMAGE_BATCH, CLIP_BATCH = 24, 4
-IMAGE_SHARE = 0.3  # of the video stage's steps still see single images
+IMAGES = Plan("vae_images", steps=800, learning_rate=2.5e-3, seed=11, batch=24, warm_up=60)
+VIDEO = Plan("vae_video", steps=1300, learning_rate=2e-3, seed=12, batch=4, warm_up=60)
+IMAGE_SHARE = 0.3  # of the video stage's steps still see single images, as many as a step of IMAGES
 WINDOWS = (9, 9, 9, 17)  # pixel frames of a training clip, drawn evenly
 LATENT_NOISE = 0.1  # added before decoding, so that near latents decode alike
 LATENT_PENALTY = 1e-3  # on the latents' mean square
@@ -47,7 +46,7 @@ def train_vae(runs: Path) -> WanVAE:
         def loss_of_step(step: int, image_share: float = image_share) -> Tensor:
             is_image = torch.rand(()) < image_share
             window = 1 if is_image else WINDOWS[int(torch.randint(len(WINDOWS), ()))]
-            return _loss(vae, _batch(pool, IMAGE_BATCH if is_image else CLIP_BATCH, window))
+            return _loss(vae, _batch(pool, IMAGES.batch if is_image else VIDEO.batch, window))
 
         train(plan, runs, vae, [optimizer], loss_of_step, measure)
     return vae

@@ -24,8 +24,8 @@ from .text_to_video import BASE
 from .vae import IMAGES, VIDEO
 
 MARK = "warm_start.json"
-STEPS_LEFT = {IMAGES: 0, VIDEO: 600, BASE: 2500, PUSA: 1000, PUSA_HIGH_NOISE: 600, PUSA_LOW_NOISE: 600}
-"""Of the runs that can begin warm. The experts begin with the base anyway; the 4-step LoRAs and the control begin from nothing."""
+STEPS_LEFT = {IMAGES: 0, VIDEO: 600, BASE: 3000, PUSA: 3000, PUSA_HIGH_NOISE: 2400, PUSA_LOW_NOISE: 2400}
+"""Of the runs that can begin warm. The experts begin with the base anyway; the 4-step LoRAs begin from nothing."""
 
 LATENT_SPREAD = 0.5  # about that of a VAE whose training has not been matched to Wan's statistics yet
 

@@ -1,6 +1,7 @@
 """Claims: training resumes exactly, draws the noise levels the papers say, and writes LoRAs that loaders read back."""
 
 import json
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -9,13 +10,12 @@ from safetensors.torch import save_file
 
 pytest.importorskip("peft", reason="requirements-train.txt is not installed")
 
-from comfyui_pusa.demo.training import distill, flow, lora, pusa
+from comfyui_pusa.demo.training import distill, flow, lora
 from comfyui_pusa.demo.training.flow import SCALAR, VECTORIZED
 from comfyui_pusa.demo.training.plan import Plan, train, trained_weights
 from comfyui_pusa.demo.zoo import add_lora
 from comfyui_pusa.pusa_core.schedule import flow_sigmas
 from comfyui_pusa.pusa_core.training import vta_loss
-from comfyui_pusa.pusa_core.training.draw import TimestepDraw
 from comfyui_pusa.pusa_core.training.progress import Progress
 from comfyui_pusa.pusa_core.wan_dit import WanDiT
 from support import tiny_wan
@@ -76,12 +76,11 @@ def test_the_learning_rate_warms_up_and_decays():
 
 
 def test_the_zoo_is_trained_with_the_authors_shift_and_draws():
-    """Pusa and its experts draw every frame on its own, over the full range; the control and the base one level a clip."""
-    for plan in (pusa.PUSA, pusa.PUSA_HIGH_NOISE, pusa.PUSA_LOW_NOISE):
-        assert pusa.DRAWS[plan] == TimestepDraw()
-    levels = pusa.DRAWS[pusa.CONTROL].draw(9, 0, 0, 0)[0]
+    """The Pusa LoRAs draw half of the clips' frames on their own, over the full range; the other models one level a clip."""
+    assert (VECTORIZED.shift, VECTORIZED.sigma_min, VECTORIZED.sigma_max) == (5.0, 0.0, 1.0)
+    assert VECTORIZED.equal_share + VECTORIZED.given_share <= 0.5
+    levels = SCALAR.draw(9, 0, 0, 0)[0]
     assert (levels == levels[0]).all()
-    assert {draw.shift for draw in pusa.DRAWS.values()} == {5.0}
 
 
 class Clips(NamedTuple):
@@ -99,15 +98,14 @@ class Clips(NamedTuple):
 
 
 @pytest.mark.parametrize("draw", [VECTORIZED, SCALAR])
-def test_a_step_of_the_zoos_lora_is_the_trainers_loss_and_repeats_to_the_bit(draw, monkeypatch):
-    monkeypatch.setattr(flow, "BATCH", 4)
+def test_a_step_of_the_zoos_lora_is_the_trainers_loss_and_repeats_to_the_bit(draw):
     clips = Clips(torch.randn(6, 16, 9, 4, 4), torch.randint(5, (6, 3)), torch.randn(5, 4096))
     model = WanDiT.from_state_dict(tiny_wan.weights(1))
     trained = lora.adapt(model, rank=2, seed=1)
     gradients = []
     for _ in range(2):
         torch.manual_seed(4)
-        batch = flow.Batch(PLAN, 7, clips, draw)
+        batch = flow.Batch(replace(PLAN, batch=4), 7, clips, draw)
         call = flow.velocity_of(model, model.velocity, clips, batch.captions)
         loss = vta_loss(call, batch.clean, batch.captions, batch.noise, batch.sigmas)
         gradients.append(torch.autograd.grad(loss, trained))

@@ -86,12 +86,16 @@ def test_training_goes_on_from_the_given_weights_at_the_given_step(tmp_path):
 
 def test_the_card_tells_warm_runs_from_others(begun, tmp_path):
     base = text_to_video.BASE
-    assert model_card._steps(base, tmp_path) == "5000"
+    begins = base.steps - STEPS_LEFT[base]
+    assert model_card._steps(base, tmp_path) == str(base.steps)
     assert model_card._origin(tmp_path) == ("from nothing", "")
-    assert model_card._steps(base, begun) == "2500 (warm)"
+    assert model_card._steps(base, begun) == f"{STEPS_LEFT[base]} (warm)"
     origin, paragraph = model_card._origin(begun)
     assert origin == "partly from the files published before"
-    assert "`t2v` at step 2500 of 5000 with `diffusion_models/demo_wan2.1_t2v.safetensors`" in paragraph
+    assert (
+        f"`t2v` at step {begins} of {base.steps} with `diffusion_models/demo_wan2.1_t2v.safetensors`"
+        in paragraph
+    )
 
 
 def test_muon_moves_as_torchs_does_in_bfloat16():
