@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
 from pusa_core import clips, experts, frames, keyframes, loop, merged_files, node_names, schedule  # noqa: E402
 from pusa_core.bases import BASES, Base  # noqa: E402
-from pusa_core.graph import latents, models, settings  # noqa: E402
+from pusa_core.graph import latents, loops, models, settings  # noqa: E402
 from pusa_core.lora import experts as lora_experts  # noqa: E402
 from pusa_core.project import plan as project_plan  # noqa: E402
 from pusa_core.project import text as project_text  # noqa: E402
@@ -46,6 +46,9 @@ def shared_facts() -> list[tuple[str, Any, str]]:
         ("FRAME_AWARE", node_names.FRAME_AWARE, "Nodes that give every latent frame timesteps of its own."),
         ("SAMPLER", node_names.SAMPLER, "The pack's own sampler node."),
         ("APPLY", node_names.APPLY, "The node that patches a model for core's samplers."),
+        ("LOOP_MODEL", node_names.LOOP_MODEL, "The node that turns a loop along time while it is sampled."),
+        ("LOOP_DECODE", node_names.LOOP_DECODE, "The node that decodes a loop."),
+        ("LOOP_LATENTS", loops.LOOP_LATENTS, "Kinds of a loop's latent, as it decodes them."),
         ("SCHEDULER", node_names.SCHEDULER, "The node that makes the reference's schedule."),
         ("DOCTOR", node_names.DOCTOR, "The node that checks a graph."),
         ("SWEEP", node_names.SWEEP, "The node that tries settings on one picture."),

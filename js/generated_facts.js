@@ -51,6 +51,15 @@ export const SAMPLER = "PusaSampler";
 /** The node that patches a model for core's samplers. */
 export const APPLY = "PusaVectorizedTimesteps";
 
+/** The node that turns a loop along time while it is sampled. */
+export const LOOP_MODEL = "PusaLoopModel";
+
+/** The node that decodes a loop. */
+export const LOOP_DECODE = "PusaLoopDecode";
+
+/** Kinds of a loop's latent, as it decodes them. */
+export const LOOP_LATENTS = ["rolled", "still at both ends"];
+
 /** The node that makes the reference's schedule. */
 export const SCHEDULER = "PusaScheduler";
 

@@ -1,13 +1,14 @@
 // What can be told of a graph from its nodes' settings alone, before anything runs.
 import { WAN, baseOfGraph } from "./bases.js";
 import { ROLLED_STILL } from "./clip_positions.js";
-import { FRAME_AWARE, INJECTORS, LIGHTX2V_LOADER, MERGED_FOLDER, NO_VIDEO, PUSA_LOADER, SAMPLING_PATCH, SWITCH, VIDEO_MAKERS } from "./generated_facts.js";
+import { FRAME_AWARE, INJECTORS, LIGHTX2V_LOADER, LOOP_DECODE, LOOP_LATENTS, LOOP_MODEL, MERGED_FOLDER, NO_VIDEO, PUSA_LOADER, SAMPLING_PATCH, SWITCH, VIDEO_MAKERS } from "./generated_facts.js";
 import { carriedInto } from "./lost_frames.js";
 import { LOOP } from "./run_reading.js";
 import { classOf, sourceOf, valueOf } from "./wires.js";
 
 /** @typedef {import("./wires.js").Node} Node */
 
+const [ROLLED] = LOOP_LATENTS;
 const NEVER = 2;
 const BYPASSED = 4;
 /** Inputs that a MODEL comes through, as pusa_core/graph/prompt.py has them. */
@@ -45,7 +46,7 @@ export function checkGraph(nodes) {
   if (has(INJECTORS) && base === WAN && !has([PUSA_LOADER]) && !active.some(mayHoldLora)) {
     found.push("Frames are given, but there is no Pusa LoRA Loader between the model and the sampler.");
   }
-  if (active.some(isRolledLoop) && !has(["PusaLoopModel"])) {
+  if (active.some(isRolledLoop) && !has([LOOP_MODEL])) {
     found.push("A rolled loop is given or decoded, but no Loop Model stands before the sampler, so the video would not close: add it there.");
   }
   for (const node of active) found.push(...settings(node, base), ...experts(node));
@@ -82,7 +83,7 @@ function settings(node, base) {
  */
 function isRolledLoop(node) {
   const kind = valueOf(node, "kind");
-  return (classOf(node) === LOOP && kind === ROLLED_STILL) || (classOf(node) === "PusaLoopDecode" && kind === "rolled");
+  return (classOf(node) === LOOP && kind === ROLLED_STILL) || (classOf(node) === LOOP_DECODE && kind === ROLLED);
 }
 
 /**
