@@ -130,6 +130,8 @@ def faded_into_first(pictures: Tensor, frames: int) -> Tensor:
         raise PusaError(
             f"crossfade_frames is {frames}; this loop has {len(pictures)} frames. Use 0 to {len(pictures) - 1}, such as 4 or 8."
         )
+    if frames == 0:
+        return pictures  # a whole video is large
     share = torch.arange(1, frames + 1, device=pictures.device, dtype=pictures.dtype) / (frames + 1)
     begin = len(pictures) - frames
     faded = torch.lerp(pictures[begin:], pictures[:1], share[:, None, None, None])
