@@ -90,7 +90,10 @@ async function closeMessages(page) {
     await page.keyboard.press("Escape");
     await page.waitForTimeout(150);
   }
-  for (const message of await page.locator("[data-testid=error-overlay-dismiss]").all()) await message.click();
+  const dismiss = page.locator("[data-testid=error-overlay-dismiss]");
+  // Without waiting for it to stand still: a message that leaves by itself would be gone before.
+  await dismiss.evaluateAll((buttons) => buttons.forEach((button) => /** @type {HTMLElement} */ (button).click()));
+  await dismiss.first().waitFor({ state: "detached" });
 }
 
 /**
