@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain, count
 from pathlib import Path
 
 from ..errors import PusaError
@@ -69,7 +70,9 @@ class ResultsFolder:
 
     def save(self, job: Job, produced: Sequence[ResultFile], row: Row) -> Row:
         """Writes the files of an item, each complete or not at all, and its row; returns the row."""
-        names = result_names(job.name, produced)
+        others = {*self.rows, *(other.name for other in self.jobs)} - {job.name}
+        taken = [file for other in others for file in self._files(other)]
+        names = result_names(job.name, produced, others, taken)
         try:
             for name, file in zip(names, produced, strict=True):
                 write_whole(self.folder / name, file.content)
@@ -127,15 +130,22 @@ class ResultsFolder:
         )
 
 
-def result_names(item: str, produced: Sequence[ResultFile]) -> list[str]:
-    """Names of an item's files: cat.mp4; cat_1.png, cat_2.png where several end alike."""
+def result_names(
+    item: str, produced: Sequence[ResultFile], others: Collection[str] = (), taken: Iterable[str] = ()
+) -> list[str]:
+    """Names of an item's files: cat.mp4; cat_1.png, cat_2.png where several end alike; none that another item's file has or gets.
+
+    others: the names of the other items; taken: their files.
+    """
     suffixes = [file.suffix for file in produced]
-    counted: dict[str, int] = {}
-    names = []
+    theirs = [*taken, *(f"{other}{suffix}" for other in others for suffix in set(suffixes))]
+    avoided = {name.casefold() for name in theirs}  # as file systems compare
+    names: list[str] = []
     for suffix in suffixes:
-        counted[suffix] = counted.get(suffix, 0) + 1
-        number = f"_{counted[suffix]}" if suffixes.count(suffix) > 1 else ""
-        names.append(f"{item}{number}{suffix}")
+        alone = [f"{item}{suffix}"] if suffixes.count(suffix) == 1 else []
+        numbered = (f"{item}_{number}{suffix}" for number in count(1))
+        names.append(next(name for name in chain(alone, numbered) if name.casefold() not in avoided))
+        avoided.add(names[-1].casefold())
     return names
 
 

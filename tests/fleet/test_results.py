@@ -22,6 +22,29 @@ def test_results_are_named_after_their_item_and_numbered_where_several_end_alike
     assert result_names("cat", [PICTURE, VIDEO, PICTURE]) == ["cat_1.png", "cat.mp4", "cat_2.png"]
 
 
+def test_no_item_writes_over_the_file_of_another_that_is_named_like_its_number(tmp_path):
+    jobs = [job("cat"), job("Cat_1"), job("cat_1_1")]
+    folder = ResultsFolder(tmp_path, jobs)
+    folder.begin()
+    for each in jobs:
+        content = f"of {each.name}".encode()
+        folder.save(
+            each, [ResultFile(".png", content + b" 1"), ResultFile(".png", content + b" 2")], Row(each.name)
+        )
+    folder = ResultsFolder(tmp_path, [job("cat_2")])  # asked for later: its name is that of a file of cat
+    folder.save(job("cat_2"), [ResultFile(".png", b"of cat_2")], Row("cat_2"))
+    found = {row.name: results.files_of(row.name, row.files) for row in read_report(tmp_path / REPORT)}
+    assert found == {
+        "cat": ["cat_2.png", "cat_3.png"],
+        "Cat_1": ["Cat_1_2.png", "Cat_1_3.png"],
+        "cat_1_1": ["cat_1_1_1.png", "cat_1_1_2.png"],
+        "cat_2": ["cat_2_1.png"],
+    }
+    for name, files in found.items():
+        assert all((tmp_path / file).read_bytes().startswith(f"of {name}".encode()) for file in files)
+    assert not ResultsFolder(tmp_path, [*jobs, job("cat_2")]).missing()
+
+
 def test_an_item_is_missing_until_its_file_is_there_and_again_when_file_or_digest_are_not(tmp_path):
     folder = ResultsFolder(tmp_path, [job("one"), job("two")])
     folder.begin()
