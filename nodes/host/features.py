@@ -112,7 +112,11 @@ class Feature:
         self.attach(patcher)
 
     def check(self, patcher: Any) -> None:
-        """Refuse a MODEL that this feature cannot be put on."""
+        """Refuse a MODEL that this feature cannot be on: asked before it is put there, and again when another joins it."""
+
+    def models_inside(self) -> tuple[Any, ...]:
+        """Models that run besides the one that carries this feature: later stages."""
+        return ()
 
 
 F = TypeVar("F", bound=Feature)
@@ -128,17 +132,26 @@ def feature_of(patcher: Any, kind: type[F]) -> F | None:
     return next((one for one in reversed(features_of(patcher)) if isinstance(one, kind)), None)
 
 
+def models_of(patcher: Any) -> tuple[Any, ...]:
+    """The models that run where this MODEL is sampled: itself, and those of its later stages."""
+    return (patcher, *(model for one in features_of(patcher) for model in one.models_inside()))
+
+
 def apply(patcher: Any, feature: Feature) -> Any:
     """A clone of the MODEL with the feature on it; the MODEL stays as it is.
 
     Refuses what the feature cannot do on this ComfyUI, on this model, or beside the features that are there.
     """
     symbols.require(feature.name, feature.needs)
-    feature.check(patcher)
+    models = models_of(patcher)
+    for model in models:
+        feature.check(model)
     staying = _staying(patcher, feature)
-    check_pairs(feature, [*staying, *_of_other_experts(staying)])
+    check_pairs(feature, [*staying, *(one for model in models[1:] for one in features_of(model))])
     clone = patcher.clone()
     put(clone, feature, feature.attach)
+    for one in staying:
+        one.check(clone)
     return clone
 
 
@@ -213,10 +226,6 @@ def others_hooks(by_kind: Mapping[str, Mapping[Any, list[Any]]]) -> dict[str, di
 def _staying(patcher: Any, feature: Feature) -> list[Feature]:
     """Features that stay beside this one."""
     return [one for one in features_of(patcher) if one.adds_up or type(one) is not type(feature)]
-
-
-def _of_other_experts(features: Iterable[Feature]) -> list[Feature]:
-    return [one for feature in features for one in getattr(feature, "features_inside", tuple)()]
 
 
 def _made_by(patch: Any, makers: tuple[Any, ...]) -> bool:

@@ -33,7 +33,7 @@ from ...pusa_core.progressive import (
 from ...pusa_core.schedule import over_frames
 from . import symbols
 from .bases.wan_vace import WanVaceHost
-from .features import Aspect, Feature, Hooks, apply, feature_of
+from .features import Aspect, Feature, Hooks, apply, feature_of, models_of
 from .masked_runs import MaskReference
 from .models import base_of, require_base
 from .samplers import check_part, runs_one_callback_per_step, sampler_name
@@ -68,9 +68,7 @@ class ProgressiveResolution(Feature):
         return {"share": self.share, "until": self.until, "small": self.small}
 
     def check(self, patcher: Any) -> None:
-        held = feature_of(patcher, Stages)
-        models = [patcher, *(stage.model for stage in held.stages)] if held else [patcher]
-        if any(isinstance(require_base(model), WanVaceHost) for model in models):
+        if any(isinstance(require_base(model), WanVaceHost) for model in models_of(patcher)):
             raise PusaError(
                 "Pusa Progressive cannot make the control frames of Wan VACE smaller. Remove it here, or use a model without control frames."
             )
@@ -135,7 +133,6 @@ class DividedRun:
         **kwargs: Any,
     ) -> Tensor:
         guider, size = executor.class_obj, latent_image.shape[-2:]
-        self.feature.check(guider.model_patcher)  # stages may have joined it since
         check_video_samples(noise)
         parts = small_schedule(sigmas, steps), sigmas[steps:]
         check_run(guider.model_patcher, sampler, parts)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...pusa_core.errors import PusaError
-from .features import Aspect, features_of
+from .features import Aspect, features_of, models_of
 from .forward import tokens_per_frame
 from .models import require_wan_forward
 from .windows import frames_of_call
@@ -110,12 +110,12 @@ class AttendByFrame:
 
 def check_prompts_by_frame(model: Any) -> None:
     """Refuse a MODEL whose frames cannot follow prompts of their own."""
-    require_wan_forward(model, "prompts_by frame")
-    for feature in features_of(model):
-        for one in (feature, *getattr(feature, "features_inside", tuple)()):
-            if one.changes & {Aspect.ATTENTION, Aspect.AXIS_ORDER}:
+    for each in models_of(model):
+        require_wan_forward(each, "prompts_by frame")
+        for feature in features_of(each):
+            if feature.changes & {Aspect.ATTENTION, Aspect.AXIS_ORDER}:
                 raise PusaError(
-                    f"prompts_by is frame, and {one.name} changes which frames the model sees, or their order. Take it out, or set "
+                    f"prompts_by is frame, and {feature.name} changes which frames the model sees, or their order. Take it out, or set "
                     "prompts_by to window."
                 )
 

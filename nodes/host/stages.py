@@ -58,12 +58,11 @@ class Stages(Feature):
     def settings(self) -> Any:
         # the first stage's model is the patcher that carries this feature
         return [(stage.end, stage.cfg) for stage in self.stages], [
-            model_identity(stage.model) for stage in self.stages[1:]
+            model_identity(model) for model in self.models_inside()
         ]
 
-    def features_inside(self) -> tuple[Feature, ...]:
-        """Features of the later stages, which the MODEL itself does not show."""
-        return tuple(feature for stage in self.stages[1:] for feature in features_of(stage.model))
+    def models_inside(self) -> tuple[Any, ...]:
+        return tuple(stage.model for stage in self.stages[1:])
 
     def hooks(self, patcher: Any) -> Hooks:
         return Hooks(wrappers={symbols.WrappersMP.OUTER_SAMPLE: StagedRun(self)})
@@ -73,10 +72,10 @@ class Stages(Feature):
         applied = features_of(staged)
         since = applied[applied.index(self) + 1 :]
         models = []
-        for stage in self.stages[1:]:
+        for later in self.models_inside():
             # ComfyUI samples hook LoRAs on a copy without dynamic VRAM (CFGGuider.inner_set_conds, 0.18 and later)
-            delegated = _is_dynamic(stage.model) and not _is_dynamic(staged)
-            model = stage.model.get_non_dynamic_delegate() if delegated else stage.model.clone()
+            delegated = _is_dynamic(later) and not _is_dynamic(staged)
+            model = later.get_non_dynamic_delegate() if delegated else later.clone()
             carry_over(self.stages[0].model, staged, model)
             model.force_cast_weights = model.force_cast_weights or staged.force_cast_weights
             for feature in since:

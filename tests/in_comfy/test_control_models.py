@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 
 from comfyui_pusa.nodes.host import bases
 from comfyui_pusa.nodes.host.models import base_of, require_base
+from comfyui_pusa.nodes.host.prompts_by_frame import check_prompts_by_frame
 from comfyui_pusa.nodes.host.timesteps import vectorize_timesteps
 from pusa_core.bases import WAN
 from pusa_core.errors import PusaError
@@ -79,14 +80,10 @@ def test_pusa_progressive_says_that_it_cannot_take_control_frames_of_vace(pack, 
         pack["PusaProgressive"].execute(model, "1/2", 0.9)
 
 
-def test_pusa_progressive_says_so_too_where_the_vace_model_joins_later(pack, model, kind):
-    if kind != "VACE":
-        return
+def test_pusa_progressive_says_so_too_where_the_vace_model_joins_later(pack):
     divided = pack["PusaProgressive"].execute(loaded(tiny_wan.weights(10)), "1/2", 0.9)[0]
-    staged = pack["PusaMoESwitch"].execute(divided, model, 0.8)[0]
-    latent = {"samples": torch.zeros(1, 16, FRAMES, 16, 16)}
     with pytest.raises(PusaError, match="cannot make the control frames of Wan VACE smaller"):
-        sampled(staged, kind, latent)
+        pack["PusaMoESwitch"].execute(divided, loaded(weights_of("VACE")), 0.8)
 
 
 def test_it_is_a_wan_model(model, kind):
@@ -171,6 +168,21 @@ def test_a_pusa_lora_fits_its_blocks(pack, models, model, kind):
 def test_what_works_inside_wans_forward_is_refused_for_vace(pack, node):
     with pytest.raises(ValueError, match=r"works inside Wan's forward, which Wan VACE does not have"):
         pack[node].execute(loaded(weights_of("VACE")), *((2,) if node == "PusaLoopModel" else ()))
+
+
+@pytest.mark.parametrize("node", ["PusaLoopModel", "PusaFrozenFrameCache"])
+def test_it_is_refused_too_behind_a_switch_to_a_vace_model(pack, node):
+    staged = pack["PusaMoESwitch"].execute(loaded(tiny_wan.weights(10)), loaded(weights_of("VACE")), 0.8)[0]
+    with pytest.raises(ValueError, match=r"works inside Wan's forward, which Wan VACE does not have"):
+        pack[node].execute(staged, *((2,) if node == "PusaLoopModel" else ()))
+
+
+def test_prompts_by_frame_are_refused_behind_a_switch_to_a_vace_model(pack):
+    staged = pack["PusaMoESwitch"].execute(loaded(tiny_wan.weights(10)), loaded(weights_of("VACE")), 0.8)[0]
+    with pytest.raises(
+        PusaError, match=r"prompts_by frame works inside Wan's forward, which Wan VACE does not have"
+    ):
+        check_prompts_by_frame(staged)
 
 
 def test_an_image_to_video_model_is_refused_with_what_to_use():
