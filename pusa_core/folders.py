@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +24,7 @@ from .frames import NoiseMultiplier, parse_multipliers
 from .picture_files import PICTURES, as_read, natural_order, visible_files
 
 REPORT = "report.csv"
-MOST_ATTEMPTS = 2
+MOST_FAILURES = 2
 
 
 @dataclass(frozen=True)
@@ -181,50 +181,82 @@ def unfinished_result(result: Path) -> Path:
     return result.with_name(f".{digest(result.name)[:16]}.unfinished.mp4")
 
 
-class Attempts:
-    """How often each item was begun, in a file beside the results: one that fails is not taken for ever.
+@dataclass(frozen=True)
+class Tries:
+    """How often an item was begun without getting its video."""
 
-    What ends a run is not seen here, so a cancel counts as a failure does, until the item has its video. An item whose picture, prompt or settings change begins anew.
+    begun: int = 0
+    cancelled: int = 0  # of these
+    run: str = ""  # the last one, while it is not known to be cancelled
+
+    @property
+    def failed(self) -> int:
+        """Times it was begun and not cancelled."""
+        return self.begun - self.cancelled
+
+
+class Attempts:
+    """The tries of each item, in a file beside the results: one that fails is not taken for ever.
+
+    What ends a run is not seen while it runs; whether it was cancelled is asked afterwards. An item whose picture, prompt or settings
+    change begins anew.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, was_cancelled: Callable[[str], bool] = lambda run: False):
+        """was_cancelled(run): whether the run of this id was; False where that is no longer known."""
         self.file = folder / "attempts.json"
+        self.was_cancelled = was_cancelled
 
-    def of(self, items: Sequence[FolderItem]) -> dict[str, int]:
-        """Times that each item, as it is now, was begun."""
+    def of(self, items: Sequence[FolderItem]) -> dict[str, Tries]:
+        """The tries of each item, as it is now."""
         known = self._read()
-        return {
-            item.name: known[item.name][1] if known.get(item.name, ("", 0))[0] == _state(item) else 0
-            for item in items
-        }
-
-    def begin(self, items: Sequence[FolderItem], waiting: Sequence[FolderItem]) -> None:
-        """Count one more for each of items; of the others only those still waiting are kept."""
-        counts = self.of(waiting)
+        found = {}
         for item in items:
-            counts[item.name] = counts.get(item.name, 0) + 1
-        self._write({item.name: (_state(item), counts[item.name]) for item in waiting if counts[item.name]})
+            state, tries = known.get(item.name, ("", Tries()))
+            if state != _state(item):
+                tries = Tries()
+            elif tries.run and self.was_cancelled(tries.run):
+                tries = Tries(tries.begun, tries.cancelled + 1)
+            found[item.name] = tries
+        return found
+
+    def begin(self, items: Sequence[FolderItem], waiting: Sequence[FolderItem], run: str = "") -> None:
+        """One try more for each of items, in the run of this id; of the others only those still waiting are kept."""
+        tries = self.of(waiting)
+        for item in items:
+            before = tries.get(item.name, Tries())
+            tries[item.name] = Tries(before.begun + 1, before.cancelled, run)
+        self._write(
+            {item.name: (_state(item), tries[item.name]) for item in waiting if tries[item.name].begun}
+        )
 
     def finish(self, name: str) -> None:
-        """The item of this name has its video: it is no longer counted. The file goes with the last one."""
+        """The item of this name has its video: its tries are forgotten. The file goes with the last one."""
         known = self._read()
         if known.pop(name, None):
             self._write(known)
 
-    def _write(self, kept: Mapping[str, tuple[str, int]]) -> None:
+    def _write(self, kept: Mapping[str, tuple[str, Tries]]) -> None:
         if not kept:
             self.file.unlink(missing_ok=True)
             return
         self.file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.file.with_name(self.file.name + ".unfinished")
-        unfinished.write_text(json.dumps(kept, ensure_ascii=False, indent=1), encoding="utf-8")
+        rows = {name: {"state": state, **asdict(tries)} for name, (state, tries) in kept.items()}
+        unfinished.write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
         os.replace(unfinished, self.file)
 
-    def _read(self) -> dict[str, tuple[str, int]]:
+    def _read(self) -> dict[str, tuple[str, Tries]]:
         try:
             found = json.loads(self.file.read_text(encoding="utf-8"))
-            return {str(name): (str(state), int(count)) for name, (state, count) in found.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            return {
+                str(name): (
+                    str(row["state"]),
+                    Tries(int(row["begun"]), int(row["cancelled"]), str(row["run"])),
+                )
+                for name, row in found.items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):
             return {}  # not there, or edited: begin to count
 
 
@@ -233,26 +265,25 @@ def _state(item: FolderItem) -> str:
     return digest([stamp.st_size, stamp.st_mtime_ns, item.prompt, str(item.settings)])[:16]
 
 
-def next_items(waiting: Sequence[FolderItem], attempts: Mapping[str, int], at_most: int) -> list[FolderItem]:
+def next_items(waiting: Sequence[FolderItem], tries: Mapping[str, Tries], at_most: int) -> list[FolderItem]:
     """What is taken next: up to at_most (0: all) of those never begun, else one alone that was, the least tried first.
 
-    Refuses when all that are left were begun MOST_ATTEMPTS times. An item that failed is taken alone, so that it takes no other
-    with it.
+    Refuses when all that are left failed MOST_FAILURES times. An item that failed is taken alone, so that it takes no other with it.
     """
-    fresh = [item for item in waiting if not attempts[item.name]]
+    fresh = [item for item in waiting if not tries[item.name].begun]
     if fresh:
         return fresh[: at_most or len(fresh)]
     again = sorted(
-        (item for item in waiting if attempts[item.name] < MOST_ATTEMPTS),
-        key=lambda item: attempts[item.name],
+        (item for item in waiting if tries[item.name].failed < MOST_FAILURES),
+        key=lambda item: tries[item.name].begun,
     )
     if again:
         return again[:1]
     names = ", ".join(item.name for item in waiting[:5]) + (", ..." if len(waiting) > 5 else "")
     raise PusaError(
-        f"{len(waiting)} items were begun {MOST_ATTEMPTS} times and have no video: {names}. Each failed, was cancelled, or is still being made "
-        "elsewhere; ComfyUI's log has the errors. Change the picture, prompt or settings of an item to take it again, or delete "
-        "attempts.json in the output folder."
+        f"{len(waiting)} items were begun {MOST_FAILURES} times and have no video: {names}. Each failed, or is still being made elsewhere; "
+        "ComfyUI's log has the errors. Change the picture, prompt or settings of an item to take it again, or delete attempts.json "
+        "in the output folder."
     )
 
 

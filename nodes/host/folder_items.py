@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 from ...pusa_core.folders import (
@@ -16,6 +17,7 @@ from ...pusa_core.folders import (
     read_folder,
 )
 from .folders import input_folder, output_folder
+from .running_prompt import running_prompt_id, was_cancelled
 
 SAVER = "PusaFolderSave"
 
@@ -34,7 +36,7 @@ def take_items(
     attempts = attempts_of(results)
     taken = next_items(waiting, attempts.of(waiting), at_most)
     if _saves(hidden):
-        attempts.begin(taken, waiting)
+        attempts.begin(taken, waiting, running_prompt_id())
     names = ", ".join(item.name for item in taken)
     return taken, f"{names}: then {len(waiting) - len(taken)} of {len(items)} items are left."
 
@@ -60,14 +62,14 @@ def what_waits(folder: str, results: str) -> list[Any]:
     items = pending(read_folder(input_folder(), folder, results, ItemSettings()), output_folder())
     tried = attempts_of(results).of(items)
     return [
-        (item.name, item.prompt, str(item.settings), item.picture.stat().st_mtime, tried[item.name])
+        (item.name, item.prompt, str(item.settings), item.picture.stat().st_mtime, astuple(tried[item.name]))
         for item in items
     ]
 
 
 def attempts_of(results: str) -> Attempts:
-    """How often each item of a folder of results was tried."""
-    return Attempts(folder_inside(output_folder(), results, "output_folder"))
+    """The tries of each item of a folder of results."""
+    return Attempts(folder_inside(output_folder(), results, "output_folder"), was_cancelled)
 
 
 def _saves(hidden: Any) -> bool:

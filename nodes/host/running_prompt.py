@@ -24,13 +24,23 @@ def prompt_fingerprint() -> str | float:
 
 def running_prompt() -> dict[str, Any] | None:
     """The API prompt under way; None without a server, or where it is not clear which one it is."""
-    server = _server()
-    running = getattr(getattr(server, "prompt_queue", None), "currently_running", None)
-    if not isinstance(running, dict) or len(running) != 1:
-        return None
-    (item,) = list(running.values())
-    prompt = item[2] if isinstance(item, tuple | list) and len(item) > 2 else None
+    item = _running_item()
+    prompt = item[2] if len(item) > 2 else None
     return prompt if isinstance(prompt, dict) else None
+
+
+def running_prompt_id() -> str:
+    """The id of the prompt under way; "" without a server, or where it is not clear which one it is."""
+    item = _running_item()
+    return str(item[1]) if len(item) > 1 else ""
+
+
+def was_cancelled(prompt_id: str) -> bool:
+    """Whether the prompt of this id was interrupted; False where the server's history does not have it any more."""
+    queue = getattr(_server(), "prompt_queue", None)
+    found = queue.get_history(prompt_id).get(prompt_id) if hasattr(queue, "get_history") else None
+    status = (found or {}).get("status") or {}
+    return any(event == "execution_interrupted" for event, *_ in status.get("messages") or ())
 
 
 def graph_around(hidden: Any) -> tuple[dict[str, Any] | None, str]:
@@ -47,6 +57,13 @@ def tell_browser(event: str, data: dict[str, Any]) -> None:
     server = _server()
     if server is not None:
         server.send_sync(event, data, getattr(server, "client_id", None))
+
+
+def _running_item() -> tuple[Any, ...]:
+    """What the queue works on: (number, prompt id, prompt, ...), or ()."""
+    running = getattr(getattr(_server(), "prompt_queue", None), "currently_running", None)
+    items = list(running.values()) if isinstance(running, dict) else []
+    return tuple(items[0]) if len(items) == 1 and isinstance(items[0], tuple | list) else ()
 
 
 def _server() -> Any:

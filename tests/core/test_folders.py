@@ -11,6 +11,7 @@ from pusa_core.errors import PusaError
 from pusa_core.folders import (
     Attempts,
     ItemSettings,
+    Tries,
     add_to_report,
     check_names,
     folder_inside,
@@ -376,10 +377,38 @@ def test_an_item_that_fails_is_taken_last_alone_and_not_for_ever(cats, tmp_path)
     assert run(0) == ["Dog"]
     with pytest.raises(
         PusaError,
-        match=r"1 items were begun 2 times and have no video: cat10\. Each failed, was cancelled, or is still .*attempts\.json",
+        match=r"1 items were begun 2 times and have no video: cat10\. Each failed, or is still .*attempts\.json",
     ):
         run(0)
     (cats / "cat10.txt").write_text("another prompt")
     items = read(cats)
     assert run(0) == ["cat10"]
     assert not (output / "video" / "cats" / "attempts.json").exists()
+
+
+def test_a_cancelled_item_is_taken_last_but_as_often_as_it_is_asked_for(cats, tmp_path):
+    items, cancelled = read(cats), set()
+    attempts = Attempts(tmp_path, cancelled.__contains__)
+
+    def run(name, cancel):
+        (taken,) = next_items(items, attempts.of(items), 1)
+        attempts.begin([taken], items, name)
+        if cancel:
+            cancelled.add(name)
+        return taken.name
+
+    assert [run("a", True), run("b", False), run("c", False)] == ["cat2", "cat10", "Dog"]
+    assert [run("d", True), run("e", False), run("f", False)] == ["cat2", "cat10", "Dog"]
+    assert [run("g", True), run("h", True), run("i", False), run("j", False)] == ["cat2"] * 4
+    assert attempts.of(items)["cat2"] == Tries(6, 4, "j")
+    with pytest.raises(PusaError, match="3 items were begun 2 times"):
+        run("k", False)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"cat2": ["an earlier version", 2]}', '{"cat2": {"begun": "x"}}', "[]", "{"]
+)
+def test_a_file_of_attempts_that_is_not_as_written_begins_to_count(cats, tmp_path, text):
+    attempts = Attempts(tmp_path)
+    attempts.file.write_text(text, "utf-8")
+    assert set(attempts.of(read(cats)).values()) == {Tries()}

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from devtools.comfy_server import GraphRefusedError, NodeFailedError
+from devtools.comfy_server import GraphRefusedError, NodeFailedError, RunCancelledError
 
 pytestmark = pytest.mark.server
 
@@ -68,6 +68,27 @@ def test_each_run_takes_the_next_item_until_all_are_finished(server):
     server.run(GRAPH)
     again = {path: path.stat().st_mtime_ns for path in results.glob("*.mp4")}
     assert {path.name for path in again if again[path] != written[path]} == {"three.mp4"}
+
+
+def test_an_item_that_was_cancelled_often_is_still_made_after_the_others(server):
+    for name in ("one", "two"):
+        add_item(server.input_folder / "stopped", name)
+    folder = graph(folder="stopped", output_folder="video/stopped")
+    endless = folder | {"5": {"class_type": "UntilCancelled", "inputs": {"images": ["1", 0]}}}
+    endless["2"] = {"class_type": "CreateVideo", "inputs": {"images": ["5", 0], "fps": 16.0}}
+
+    def cancel(event: str, data: dict) -> None:
+        if event == "executing" and data.get("node") == "5":
+            server.interrupt()
+
+    for _ in range(5):
+        with pytest.raises(RunCancelledError):
+            server.run(endless, cancel)
+    assert [server.run(folder).outputs["4"]["text"][0] for _ in range(3)] == [
+        "one: then 1 of 2 items are left.",
+        "two: then 0 of 2 items are left.",
+        "All 2 items of 'stopped' are finished; the report is video/stopped/report.csv.",
+    ]
 
 
 def test_all_items_can_be_taken_in_one_run(server):

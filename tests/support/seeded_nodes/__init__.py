@@ -1,10 +1,12 @@
-"""Test-only nodes: what a golden file was made from, as LATENT and CONDITIONING, from seeds."""
+"""Test-only nodes: what a golden file was made from, as LATENT and CONDITIONING, from seeds; and a node that works until it is cancelled."""
 
 import importlib.util
 import json
+import time
 from pathlib import Path
 
 import torch
+from comfy import model_management
 from comfy.latent_formats import Mochi, Wan21
 from comfy_api.latest import ComfyExtension, io
 
@@ -120,9 +122,28 @@ class SeededMochiLatent(io.ComfyNode):
         return io.NodeOutput(with_frames(given, multipliers))
 
 
+class UntilCancelled(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UntilCancelled",
+            category="tests",
+            inputs=[io.Image.Input("images")],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, images: torch.Tensor) -> io.NodeOutput:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            model_management.throw_exception_if_processing_interrupted()
+            time.sleep(0.02)
+        raise TimeoutError("nobody cancelled")
+
+
 class SeededExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [SeededText, SeededLatent, SeededMochi, SeededMochiText, SeededMochiLatent]
+        return [SeededText, SeededLatent, SeededMochi, SeededMochiText, SeededMochiLatent, UntilCancelled]
 
 
 async def comfy_entrypoint() -> SeededExtension:
