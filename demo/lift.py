@@ -49,7 +49,7 @@ class Clips:
     folder: str
     count: int
     latent_frames: int = LONG
-    moving: bool = False  # the richer world's motions; straight lines are all the published models know
+    moving: bool = False  # only motions that come back, instead of straight lines
 
 
 STRAIGHT, HALF_STRAIGHT, SHORT_STRAIGHT, MOVING = (

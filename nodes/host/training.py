@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from ...pusa_core.folders import folder_inside, load_picture
 from ...pusa_core.images import CROP
 from ...pusa_core.picture_files import PICTURES
 from ...pusa_core.training.bases import BASES
-from ...pusa_core.training.caching import FOLDER, cache_clip, check_name
-from ...pusa_core.training.config import EXPERTS, config_of, config_text
+from ...pusa_core.training.caching import FOLDER, Skipped, cache_clip, check_name
+from ...pusa_core.training.config import EXPERTS, SECTIONS, config_of, config_text, read_table
 from ...pusa_core.training.sources import Fit, Source, find_sources, parse_lengths
 from .folders import input_folder, model_path, output_folder
 from .video import clip_of, video_of_file, video_of_frames
@@ -25,6 +26,7 @@ from .video import clip_of, video_of_file, video_of_frames
 BASE_NAMES = [name for name in BASES if name != "any"]
 NO_EXPERT = "none"
 EXPERT_NAMES = [NO_EXPERT, *filter(None, EXPERTS)]
+KINDS = ["lora", "full"]
 STOP, SKIP = BAD_CLIPS = ("stop", "skip")
 PACK = Path(__file__).resolve().parents[2]
 
@@ -34,14 +36,21 @@ def waiting_clips(folder: str, dataset: str, at_most: int, skip_bad: bool) -> tu
     sources, bad = find_sources(folder_inside(input_folder(), folder, "folder"))
     if bad and not skip_bad:
         raise PusaError(" ".join(bad) + ' Or set bad_clips to "skip".')
-    waiting = [source for source in sources if not cache_path(dataset, source.name).is_file()]
+    missing = [source for source in sources if not cache_path(dataset, source.name).is_file()]
+    skipped = skipped_of(dataset)
+    unfit = skipped.of(missing)
+    waiting = [source for source in missing if source.name not in unfit]
     taken = waiting[: at_most or len(waiting)]
     told = f"{len(taken)} of {len(sources)} clips are taken, {len(waiting) - len(taken)} are left for later runs."
-    if not sources:
+    if len(unfit) == len(sources):
         told = "No clip of the folder can be used."
     elif not taken:
-        told = f"All {len(sources)} clips are cached in output/{FOLDER}/{dataset}."
-    return taken, "\n".join([told, *bad])
+        usable = f"{len(sources) - len(unfit)} clips" + (" that can be used" if unfit else "")
+        told = f"All {usable} are cached in output/{FOLDER}/{dataset}."
+    again = [f"Delete {_below_output(skipped.file)} to try the skipped ones again."] if unfit else []
+    return taken, "\n".join(
+        [told, *bad, *(f"skipped {name}: {reason}" for name, reason in unfit.items()), *again]
+    )
 
 
 @dataclass(frozen=True)
@@ -69,13 +78,15 @@ def cache_one(request: ClipRequest) -> str:
     """Write the cache file of a clip. Returns what the node says: the file, or why there is none."""
     check_choice("bad_clips", request.bad_clips, BAD_CLIPS)
     check_choice("base", request.base, BASE_NAMES)
-    path = cache_path(request.dataset, request.name)
+    path, skipped = cache_path(request.dataset, request.name), skipped_of(request.dataset)
     try:
         shape = _cache(request, path)
     except PusaError as error:
         if request.bad_clips == STOP:
             raise
+        skipped.add(request.name, str(error))
         return f"skipped {request.name}: {error}"
+    skipped.remove(request.name)
     return f"{_below_output(path)}: latent {' x '.join(map(str, shape))}"
 
 
@@ -131,17 +142,23 @@ class ConfigRequest:
             "train": {
                 "output": f"run_{check_name(self.name)}", "steps": self.steps, "batch": self.batch, "seed": self.seed,
             },
-            "parallel": {
-                "sharding": "fsdp2" if self.cpu_offload else "none", "cpu_offload": self.cpu_offload,
-            },
+            "parallel": {"cpu_offload": self.cpu_offload} | ({"sharding": "fsdp2"} if self.cpu_offload else {}),
         }  # fmt: skip
 
 
 def write_config(request: ConfigRequest) -> tuple[str, str, str]:
     """Write the TOML file of a training. Returns (command, file below the output folder, what the node says)."""
+    check_choice("kind", request.kind, KINDS)
+    check_choice("base", request.base, BASE_NAMES)
     root = output_folder().resolve() / FOLDER
     path = root / f"{check_name(request.name)}.toml"
-    text = config_text(config_of(request.table(), root, path.name))
+    table = request.table()
+    kept = kept_by_hand(read_table(path), table) if path.is_file() else {}
+    merged: dict[str, Any] = dict(kept)
+    for section, part in table.items():
+        edited = kept.get(section, {})
+        merged[section] = edited | part if isinstance(edited, dict) else edited
+    text = config_text(config_of(merged, root, path.name))
     root.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
     python, run, config = map(_word, (sys.executable, PACK / "pusa_core" / "run.py", path))
@@ -151,13 +168,45 @@ def write_config(request: ConfigRequest) -> tuple[str, str, str]:
         f"{command}\n\nOnce before it: {python} -m pip install -r {_word(PACK / 'requirements-train.txt')}.{power_shell} "
         f"On several devices: accelerate launch {run} training {request.kind} {config}."
     )
+    edits = [
+        f"{section}.{name} = {value!r}" for section, part in kept.items() for name, value in part.items()
+    ]
+    if edits:
+        said += f"\n\nKept from the file as it was: {', '.join(edits)}."
     return command, _below_output(path), said
+
+
+def kept_by_hand(before: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """What somebody wrote into a file: settings that the node does not set and that differ from their defaults, and unknown ones."""
+    kept: dict[str, Any] = {}
+    for section, part in before.items():
+        if not isinstance(part, Mapping) or section not in SECTIONS:
+            kept[section] = part  # is refused by its name
+            continue
+        ours = {*table.get(section, {}), *(("sharding",) if part.get("cpu_offload") else ())}
+        plain = {item.name: _as_toml(item.default) for item in fields(SECTIONS[section])}
+        edits = {name: value for name, value in part.items() if name not in ours and plain.get(name) != value}
+        if edits:
+            kept[section] = edits
+    return kept
+
+
+def _as_toml(default: Any) -> Any:
+    return list(default) if isinstance(default, tuple) else default
 
 
 def cache_path(dataset: str, name: str) -> Path:
     """The cache file of a clip."""
-    folder = folder_inside(output_folder().resolve(), f"{FOLDER}/{dataset}", "dataset")
-    return folder / f"{check_name(name)}.safetensors"
+    return _dataset(dataset) / f"{check_name(name)}.safetensors"
+
+
+def skipped_of(dataset: str) -> Skipped:
+    """The clips of a data set that were passed over."""
+    return Skipped(_dataset(dataset))
+
+
+def _dataset(name: str) -> Path:
+    return folder_inside(output_folder().resolve(), f"{FOLDER}/{name}", "dataset")
 
 
 def video_of(source: Source) -> Any:

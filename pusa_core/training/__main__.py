@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import PusaError
 from .bases import BASES
-from .cache_files import SUFFIXES, data_hash, find_clips
+from .cache_files import SUFFIXES, damaged_content, data_hash, find_clips
 from .config import read_config
 from .sources import Fit, Source, bucket_of, buckets_text, find_sources, parse_lengths
 
@@ -29,15 +29,13 @@ def run_cache(options: argparse.Namespace) -> int:
     folder = Path(options.folder)
     if folder.is_dir() and any(path.name.endswith(SUFFIXES) for path in folder.rglob("*")):
         skipped: list[str] = []
-        entries = find_clips([folder], "skip", skipped.append)
+        found = find_clips([folder], "skip", skipped.append)
+        damaged = damaged_content(found)
+        skipped += [f"skipped: {sentence}" for sentence in damaged.values()]
+        entries = [entry for place, entry in enumerate(found) if place not in damaged]
         shapes = [entry.shape for entry in entries]
         for shape in sorted(set(shapes)):
             _say(f"  latent {' x '.join(map(str, shape))}: {shapes.count(shape)}")
-        for entry in entries:  # a header can be whole where the data is not
-            try:
-                entry.read()
-            except PusaError as error:
-                skipped.append(f"skipped: {error}")
         for sentence in skipped:
             _say(sentence)
         _say(f"{len(entries)} cached clips, data hash {data_hash(entries)}; {len(skipped)} damaged.")
@@ -95,16 +93,43 @@ def run_plan(options: argparse.Namespace) -> None:
 
 def run_lora(options: argparse.Namespace) -> None:
     """Train a LoRA."""
-    from .trainer import LORA, run_training
+    from .trainer import LORA
 
-    run_training(LORA, read_config(Path(options.config)))
+    _train(LORA, options)
 
 
 def run_full(options: argparse.Namespace) -> None:
     """Train the whole model."""
-    from .trainer import FULL, run_training
+    from .trainer import FULL
 
-    run_training(FULL, read_config(Path(options.config)))
+    _train(FULL, options)
+
+
+def _train(kind: str, options: argparse.Namespace) -> None:
+    import torch
+
+    from .trainer import run_training
+
+    try:
+        run_training(kind, read_config(Path(options.config)))
+    except torch.cuda.OutOfMemoryError as error:
+        raise PusaError(
+            f"The device's memory is full ({str(error).partition('.')[0]}). The last checkpoint is kept. What needs less: a lower lora.rank, "
+            'model.quantize = "nf4", parallel.sharding = "fsdp2" with cpu_offload = true, train.micro_batch = 1, smaller or shorter '
+            "clips; the command plan computes what fits."
+        ) from error
+
+
+def run_stop(options: argparse.Namespace) -> None:
+    """Ask a run to save and end after the step under way."""
+    from .checks import is_running
+    from .loop import STOP
+
+    folder = Path(options.run_folder)
+    if not is_running(folder):
+        raise PusaError(f"No training runs in {folder}. Name the train.output of one that does.")
+    (folder / STOP).touch()
+    _say(f"The run in {folder} saves and ends after the step under way.")
 
 
 def run_export(options: argparse.Namespace) -> None:
@@ -178,6 +203,10 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("config", metavar="CONFIG.toml")
         command.set_defaults(run=run)
+
+    stop = commands.add_parser("stop", help="let a run save and end after the step under way")
+    stop.add_argument("run_folder", metavar="RUN", help="train.output of the run")
+    stop.set_defaults(run=run_stop)
 
     export = commands.add_parser("export", help="write the files of a run's newest checkpoint")
     export.add_argument("run_folder", metavar="RUN", help="train.output of the run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from dataclasses import dataclass, field
@@ -51,6 +52,22 @@ class BaseWeights:
                 file.get_tensor(f"{stem}{scale}").float() for scale in SCALES if f"{stem}{scale}" in keys
             ]
         return math.prod(scales, start=value.float())
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that differ between models of one architecture: of some of the weights as they are stored."""
+        last = self.sizes.layers - 1
+        found = hashlib.sha256()
+        for name in (
+            "patch_embedding.weight",
+            "head.head.weight",
+            "blocks.0.self_attn.q.weight",
+            f"blocks.{last}.ffn.2.weight",
+        ):
+            with safe_open(self.files[name], framework="pt", device="cpu") as file:
+                value: Tensor = file.get_tensor(self.keys[name])
+            found.update(f"{name} {value.dtype} ".encode())
+            found.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return found.hexdigest()[:16]
 
 
 def open_base(path: Path, base: str = "any") -> BaseWeights:

@@ -49,6 +49,15 @@ class ClipEntry:
     shape: tuple[int, ...]  # of the latent, [C, F, H, W]
     digest: str  # differs when the content does
     caption: str
+    text_width: int  # D of its text embedding
+    has_empty: bool  # whether the empty caption is there, encoded
+
+    @property
+    def name(self) -> str:
+        """The file's name without what all cache files end in."""
+        return next(
+            self.path.name.removesuffix(suffix) for suffix in SUFFIXES if self.path.name.endswith(suffix)
+        )
 
     def read(self) -> TrainingClip:
         """Its tensors, float32."""
@@ -130,11 +139,16 @@ def read_entry(path: Path) -> ClipEntry:
         with _opened(path) as file:
             metadata = file.metadata() or {}
             _check_format(path, metadata, set(file.keys()))
-            shape = tuple(file.get_slice("latent").get_shape())
-        return ClipEntry(path, shape, metadata["hash"], metadata.get("caption", ""))
+            keys, shape = set(file.keys()), tuple(file.get_slice("latent").get_shape())
+            text_width = file.get_slice("context").get_shape()[-1]
+        return ClipEntry(
+            path, shape, metadata["hash"], metadata.get("caption", ""), text_width, "empty" in keys
+        )
     clip = read_clip(path)
     digest = f"{zlib.crc32(clip.latent.contiguous().numpy().tobytes()):08x}{path.stat().st_size:x}"
-    return ClipEntry(path, tuple(clip.latent.shape), digest, clip.caption)
+    return ClipEntry(
+        path, tuple(clip.latent.shape), digest, clip.caption, clip.context.shape[-1], clip.empty is not None
+    )
 
 
 def read_clip(path: Path) -> TrainingClip:
@@ -199,7 +213,7 @@ def _read_diffsynth(path: Path) -> TrainingClip:
     content = _load(path)
     try:
         latent, context = content["latents"], content["prompt_emb"]["context"]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, IndexError):
         raise PusaError(
             f"{path.name} has no latents and prompt_emb, which the authors' caches hold. Run their data_process again."
         ) from None
@@ -231,6 +245,10 @@ def _checked(path: Path, latent: Any, context: Any) -> TrainingClip:
     latent = latent[0] if latent.ndim == 5 and len(latent) == 1 else latent
     context = context[0] if context.ndim == 3 and len(context) == 1 else context
     check_latent(latent, path.name)
+    if context.ndim != 2 or 0 in context.shape:
+        raise PusaError(
+            f"The encoded caption in {path.name} has the shape {tuple(context.shape)}; it is [tokens, width]. Make the cache again."
+        )
     return TrainingClip(latent.float(), context.float(), None, "")
 
 
@@ -244,8 +262,9 @@ def _load(path: Path) -> Any:
 
 
 def find_clips(folders: Iterable[Path], bad_clips: str, said: Callable[[str], None]) -> list[ClipEntry]:
-    """Every cache file of the folders, by name; said: gets one sentence for each file that is skipped."""
-    found: list[ClipEntry] = []
+    """Every cache file of the folders, by name and each once; said: gets one sentence for each file that is skipped."""
+    found: dict[Path, ClipEntry] = {}
+    skipped: list[PusaError] = []
     for folder in folders:
         if not folder.is_dir():
             raise PusaError(
@@ -254,16 +273,30 @@ def find_clips(folders: Iterable[Path], bad_clips: str, said: Callable[[str], No
         files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name.endswith(SUFFIXES))
         for path in files:
             try:
-                found.append(read_entry(path))
+                found[path.resolve()] = read_entry(path)
             except PusaError as error:
                 if bad_clips == "stop":
                     raise PusaError(f'{error} Or set data.bad_clips to "skip".') from error
+                skipped.append(error)
                 said(f"skipped: {error}")
+    if skipped and not found:
+        raise PusaError(f"None of the {len(skipped)} cache files can be used. The first: {skipped[0]}")
     if not found:
         raise PusaError(
             f"There is no cached clip in {', '.join(map(str, folders))}. Write some with the node Pusa Training Clip "
             f"(files ending in {', '.join(SUFFIXES)} are read)."
         )
+    return list(found.values())
+
+
+def damaged_content(entries: Iterable[ClipEntry]) -> dict[int, str]:
+    """Which of the clips cannot be read whole, by their place, and the sentence that says why; a header is often right where the data is not."""
+    found = {}
+    for place, entry in enumerate(entries):
+        try:
+            entry.read()
+        except PusaError as error:
+            found[place] = str(error)
     return found
 
 

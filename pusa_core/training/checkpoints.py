@@ -89,16 +89,28 @@ class Checkpoints:
         for part in self.folder.glob("*.part") if self.folder.is_dir() else ():
             part.unlink()
 
-    def newest(self, said: Callable[[str], None]) -> Checkpoint | None:
-        """The newest checkpoint that is whole, or None. said: gets a sentence for each damaged one, which is passed over."""
+    def newest(self, said: Callable[[str], None], sets_aside: bool = False) -> Checkpoint | None:
+        """The newest checkpoint that is whole, or None. said: gets a sentence for each damaged one, which is passed over.
+
+        sets_aside: damaged ones get another name, so that they take no place of those that are kept; for the run itself.
+        """
+        damaged = 0
         for step in self.steps():
             path = self.path(step)
             try:
                 return self._checked(step)
             except (SafetensorError, OSError, ValueError, KeyError) as error:
+                damaged += 1
+                aside = ""
+                if sets_aside:
+                    with suppress(PermissionError):
+                        path.replace(path.with_name(f"{path.name}.damaged"))
+                        aside = f", is now called {path.name}.damaged"
                 said(
-                    f"{path.name} is damaged ({error}) and is passed over; the run goes on from the checkpoint before it."
+                    f"{path.name} is damaged ({error}){aside} and is passed over; the one before it is taken."
                 )
+        if damaged:
+            said(f"None of the {damaged} checkpoints in {self.folder} is whole.")
         return None
 
     def _checked(self, step: int) -> Checkpoint:

@@ -12,7 +12,23 @@ from ..clips.time_stamps import Clip
 from ..folders import load_picture
 from ..picture_files import PICTURES
 
-VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
+VIDEOS = (
+    ".mp4",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".m4v",
+    ".gif",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".mts",
+    ".wmv",
+    ".flv",
+    ".ogv",
+    ".3gp",
+)
 
 
 def clip_of(path: Path) -> Clip:

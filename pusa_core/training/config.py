@@ -68,6 +68,11 @@ class ModelSettings:
             )
         if self.expert and self.base not in ("wan2.2-14b", "any"):
             raise PusaError(f"model.expert is {self.expert!r}, but {self.base} has no experts. Leave it out.")
+        name = Path(self.weights).name.replace("-", "_")
+        if self.expert and self.expert not in name and any(other in name for other in EXPERTS if other):
+            raise PusaError(
+                f"model.expert is {self.expert!r}, but {Path(self.weights).name} is the other expert by its name. Change one of the two."
+            )
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,10 @@ class OptimizerSettings:
         _at_least("optimizer.warm_up", self.warm_up, 0)
         if not 0 <= self.final_share <= 1:
             raise PusaError(f"optimizer.final_share is {self.final_share}; use a share from 0 to 1.")
+        if self.final_share and self.schedule == "constant":
+            raise PusaError(
+                f'optimizer.final_share is {self.final_share}, but the schedule "constant" does not fall. Use "cosine" or "linear", or leave it out.'
+            )
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Linear warm-up, then constant, half a cosine or a line down to final_share. step: the one that is about to run."""
@@ -198,6 +207,10 @@ class ParallelSettings:
             raise PusaError(
                 'parallel.sharding is "hsdp"; set parallel.group to the devices of one group, such as 8.'
             )
+        if self.group and self.sharding != "hsdp":
+            raise PusaError(
+                f'parallel.group is {self.group}, which only parallel.sharding = "hsdp" uses. Set that, or leave group out.'
+            )
         if self.cpu_offload and self.sharding == "none":
             raise PusaError('parallel.cpu_offload needs parallel.sharding = "fsdp2" (also on one device).')
 
@@ -245,6 +258,15 @@ class TrainingConfig:
             raise PusaError(
                 'model.quantize is "nf4", whose packed weights are not shared out. Set parallel.sharding to "none", or quantize to "none".'
             )
+        if self.optimizer.name == "adamw8bit" and self.parallel.sharding != "none":
+            raise PusaError(
+                'optimizer.name is "adamw8bit", whose state is not shared out. Use "adamw" with parallel.sharding.'
+            )
+        if self.optimizer.warm_up > self.train.steps:
+            raise PusaError(
+                f"optimizer.warm_up is {self.optimizer.warm_up}, more than train.steps {self.train.steps}: the learning rate would never be "
+                "reached. Lower warm_up."
+            )
 
 
 SECTIONS = get_type_hints(TrainingConfig)
@@ -252,20 +274,25 @@ SECTIONS = get_type_hints(TrainingConfig)
 
 def read_config(path: Path) -> TrainingConfig:
     """The run that a TOML file describes; relative paths in it are seen from the file's own folder."""
+    return config_of(read_table(path), path.parent, path.name)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """What a TOML file holds, unchecked."""
     if not path.is_file():
         raise PusaError(
             f"There is no file {path}. Write one with the node Pusa Training Config, or copy the example on the pack's page (Training)."
         )
     toml = _toml()
     try:
-        table = toml.loads(path.read_text(encoding="utf-8-sig"))
+        table: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
         raise PusaError(f"{path.name} is not UTF-8 text. Save it as UTF-8.") from None
     except toml.TOMLDecodeError as error:
         raise PusaError(
             f"{path.name} is not TOML: {error}. Text needs quotes, and a Windows path single ones: 'C:\\models\\wan.safetensors'."
         ) from None
-    return config_of(table, path.parent, path.name)
+    return table
 
 
 def config_of(table: Mapping[str, Any], folder: Path, name: str = "the configuration") -> TrainingConfig:

@@ -35,6 +35,10 @@ class Devices(Protocol):
         """The first process's text, on all."""
         ...
 
+    def gathered(self, text: str) -> list[str]:
+        """The texts of all processes, on all."""
+        ...
+
     def wait(self) -> None:
         """Until all processes are here."""
         ...
@@ -63,6 +67,9 @@ class OneDevice:
 
     def agree(self, text: str) -> str:
         return text
+
+    def gathered(self, text: str) -> list[str]:
+        return [text]
 
     def wait(self) -> None:
         if torch.cuda.is_available():

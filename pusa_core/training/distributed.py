@@ -70,6 +70,13 @@ class Launched:
         dist.broadcast_object_list(said, src=0)
         return said[0]
 
+    def gathered(self, text: str) -> list[str]:
+        """The texts of all processes."""
+        said = [text] * self.count
+        if self.count > 1:
+            dist.all_gather_object(said, text)
+        return said
+
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()
 

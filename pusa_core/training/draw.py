@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import PusaError
 from ..frames import parse_positions, resolve_position
-from .loss import SHIFT, timestep_table
+from .loss import SHIFT, loss_weights, timestep_table
 
 
 def number(*parts: object) -> int:
@@ -81,9 +81,9 @@ class TimestepDraw:
             )
         for text in self.given_frames:
             parse_positions(text)
-        if self.rows().numel() == 0:
+        if not bool((loss_weights(self.rows(), self.shift) > 0).any()):
             raise PusaError(
-                f"No training timestep lies between draw.sigma_min {self.sigma_min} and draw.sigma_max {self.sigma_max}. "
+                f"No training timestep that counts lies between draw.sigma_min {self.sigma_min} and draw.sigma_max {self.sigma_max}. "
                 "Widen the range."
             )
 
@@ -91,6 +91,15 @@ class TimestepDraw:
         """The noise levels of the table that lie in the range, falling."""
         sigmas = timestep_table(self.shift)[0]
         return sigmas[(sigmas >= self.sigma_min) & (sigmas <= self.sigma_max)]
+
+    def check_frames(self, frames: int, name: str) -> None:
+        """Refuse given frames that lie outside a clip of so many latent frames, called `name`."""
+        for text in self.given_frames if self.given_share else ():
+            if outside := [p for p in parse_positions(text) if not -frames <= p < frames]:
+                raise PusaError(
+                    f"draw.given_frames has {outside[0]}, but {name} has {frames} latent frames: count them from 0 to {frames - 1}, or from the "
+                    f"end from -1 to -{frames}."
+                )
 
     def draw(self, frames: int, seed: int, step: int, sample: int) -> tuple[Tensor, Tensor]:
         """Noise levels [F] of one clip, and [F] bool: which frames the loss counts (all but given clean ones).

@@ -31,6 +31,7 @@ def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
         "draw": json.dumps(draw),
         "shift": str(draw["shift"]),
         "data_hash": found["data"],
+        "base_hash": found.get("base model", ""),
         "seed": str(found["seed"]),
         **({"rank": str(found["lora"]["rank"])} if found["lora"] else {}),
     }

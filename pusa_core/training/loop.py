@@ -26,6 +26,8 @@ from .devices import Devices, OneDevice, refuse_together
 from .progress import Progress
 
 CHECKPOINTS, HISTORY, CURVE = "checkpoints", "history.json", "loss.png"
+STOP = "stop"
+"""A file of this name in a run's folder ends the run after the step under way: launchers kill their processes 30 s after Ctrl+C."""
 LOG_POINTS = 400  # of a whole run, at most
 
 
@@ -62,12 +64,15 @@ def train(
     compute: Callable[[int], Tensor],
     at_step: Callable[[int], dict[str, float] | None] | None = None,
 ) -> Outcome:
-    """Train from the newest whole checkpoint to run.steps, or to Ctrl+C, which saves first.
+    """Train from the newest whole checkpoint to run.steps, or to Ctrl+C or a file named STOP in its folder, which save first.
 
     compute(step): leaves the gradients of run.trained and returns this process's share of the loss, a scalar; at_step(step) runs
     after a step with that many done, and may add numbers to the log.
     """
     store = Checkpoints(run.folder / CHECKPOINTS, run.keep)
+    stop_file = run.folder / STOP
+    if run.devices.rank == 0:
+        stop_file.unlink(missing_ok=True)
     averages = {name: value.detach().clone() for name, value in run.trained.items()} if run.ema else {}
     step, history, spent = _restore(run, store, averages)
     started, recent, every = time.monotonic() - spent, [], max(1, run.steps // LOG_POINTS)
@@ -81,15 +86,15 @@ def train(
                     group["lr"] = rate * group.get("rate_scale", 1.0)
                 optimizer.zero_grad(set_to_none=True)
             share = compute(step).detach().float().cpu()
-            if run.clip_norm:
-                norm = nn.utils.clip_grad_norm_(list(run.trained.values()), run.clip_norm)
-                _check_number("gradient", float(run.devices.whole(norm)), step + 1)
+            norm = nn.utils.clip_grad_norm_(list(run.trained.values()), run.clip_norm or math.inf)
+            _check_number("gradient", float(run.devices.whole(norm)), step + 1)
             for optimizer in run.optimizers:
                 optimizer.step()
             for name, average in averages.items():
-                average.lerp_(run.trained[name].detach(), 1 - run.ema)
+                average.lerp_(run.trained[name].detach(), 1 - mean_decay(run.ema, step))
             step += 1
-            loss, stops = run.devices.total(torch.tensor([share, float(interrupted.is_set())])).tolist()
+            asked = interrupted.is_set() or (run.devices.rank == 0 and stop_file.exists())
+            loss, stops = run.devices.total(torch.tensor([share, float(asked)])).tolist()
             _check_number("loss", loss, step)
             recent.append(loss)
             ends = step == run.steps or bool(stops)
@@ -112,7 +117,14 @@ def train(
             if stops:
                 break
     run.progress.end()
+    if run.devices.rank == 0:
+        stop_file.unlink(missing_ok=True)
     return Outcome(step, step >= run.steps, history)
+
+
+def mean_decay(ema: float, step: int) -> float:
+    """Decay of the running mean at a step, the first is 0: what has just begun must not weigh for a thousand steps."""
+    return min(ema, (1 + step) / (10 + step))
 
 
 def _check_number(name: str, value: float, step: int) -> None:
@@ -151,9 +163,11 @@ def _restore(
     if found is None:
         return 0, [], 0.0
     kept = {"optimizer": _optimizer_of(found.keys)} | found.facts["identity"]
-    if changed := [key for key in run.identity if kept.get(key) != _plain(run.identity[key])]:
+    if changed := [
+        key for key in run.identity if key in kept and kept[key] != _plain(run.identity[key])
+    ]:  # an earlier version wrote fewer
         raise PusaError(
-            f"{run.folder} holds a run with another {changed[0]} ({kept.get(changed[0])} instead of {run.identity[changed[0]]}), which "
+            f"{run.folder} holds a run with another {changed[0]} ({kept[changed[0]]} instead of {run.identity[changed[0]]}), which "
             "cannot go on with this one. Use another train.output, or the settings of that run."
         )
     with torch.no_grad():
@@ -185,9 +199,12 @@ def _newest_on_all(run: Run, store: Checkpoints) -> Checkpoint | None:
     is_first = run.devices.rank == 0
     if is_first:
         store.remove_parts()
-    found = store.newest(run.progress.say) if is_first else None
+    had = store.steps()
+    found = store.newest(run.progress.say, sets_aside=True) if is_first else None
     step = int(run.devices.agree(str(found.step if found else -1)))
     if step < 0:
+        if had and is_first:
+            run.progress.say(f"{run.name} begins anew at step 0.")
         return None
     if not is_first:
         found = store.newest(lambda text: None)

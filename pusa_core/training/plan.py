@@ -5,6 +5,7 @@ Nothing large is allocated. Times divide the counted operations by the rate that
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -51,6 +52,13 @@ class Plan:
 
     def __post_init__(self) -> None:
         multiple = BASES[self.base].pixel_multiple
+        for name, value in (
+            ("rank", self.rank),
+            ("devices", self.devices),
+            ("micro_batch", self.micro_batch),
+        ):
+            if value is not None and value < 1:
+                raise PusaError(f"{name} is {value}; use 1 or more.")
         if min(self.width, self.height) < multiple or self.width % multiple or self.height % multiple:
             raise PusaError(f"The size is {self.width} x {self.height}; use multiples of {multiple}.")
         if self.length < 1 or (self.length - 1) % WAN.temporal_stride:
@@ -59,6 +67,10 @@ class Plan:
             raise PusaError("4-bit weights cannot all be trained; plan a LoRA, or held_in bf16.")
         if self.cpu_offload and self.sharding == "none":
             raise PusaError("cpu_offload needs sharding fsdp2 (also on one device).")
+        if self.held_in == "nf4" and self.sharding != "none":
+            raise PusaError(
+                "4-bit weights are not shared out; plan them with sharding none, or held_in bf16."
+            )
 
     @property
     def sizes(self) -> WanConfig:
@@ -201,7 +213,9 @@ def rate_of(card: str) -> float:
 
 
 def plan_text(plan: Plan, teraflops: float | None) -> str:
-    """What a plan needs, for a person to read."""
+    """What a plan needs, for a person to read. teraflops: what a device reaches, None takes a published H100 run's."""
+    if teraflops is not None and not (math.isfinite(teraflops) and teraflops > 0):
+        raise PusaError(f"teraflops is {teraflops}; use what one device reaches, above 0.")
     found = need(plan)
     rate = teraflops * 1e12 if teraflops else rate_of("H100")
     told = (

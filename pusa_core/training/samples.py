@@ -56,7 +56,7 @@ class SampleMaker:
             if self.devices.rank != 0:
                 continue
             folder.mkdir(parents=True, exist_ok=True)
-            stem = folder / f"step_{step:07}_{entry.path.name.split('.')[0]}"
+            stem = folder / f"step_{step:07}_{entry.name}"
             tensors = {
                 "latent_tensor": to_vae_space(latent).contiguous(),
                 "latent_format_version_0": torch.zeros(0),

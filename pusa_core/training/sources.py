@@ -21,6 +21,8 @@ from ..picture_files import PICTURES, visible_files
 from .clips import VIDEOS, clip_of
 
 CSV = "metadata.csv"
+TRAIN = "train"
+"""Sub-folder in which the authors' metadata.csv may have its files."""
 NAME = re.compile(r"[^\\/:*?\"<>|\x00-\x1f]+")
 NAME_CHARACTERS, NAME_BYTES = 120, 255 - len(".safetensors.part")  # file systems take 255 bytes
 
@@ -121,6 +123,7 @@ def find_sources(folder: Path) -> tuple[list[Source], list[str]]:
         raise PusaError(f"There is no folder {folder}. Put your clips and their captions into one.")
     table = folder / CSV
     found, bad = _from_table(table) if table.is_file() else _from_texts(folder)
+    bad += _not_searched(folder, searched=(TRAIN,) if table.is_file() else ())
     names: dict[str, Path] = {}
     unique = []
     for source in found:
@@ -143,9 +146,15 @@ def find_sources(folder: Path) -> tuple[list[Source], list[str]]:
 
 def _from_texts(folder: Path) -> tuple[list[Source], list[str]]:
     found, bad = [], []
-    for path in sorted(visible_files(folder)):
-        if path.suffix.lower() not in VIDEOS + PICTURES:
-            continue
+    files = sorted(visible_files(folder))
+    clips = [path for path in files if _is_clip(path)]
+    captioned = {path.stem for path in files if path.suffix == ".txt"} - {path.stem for path in clips}
+    for path in files:
+        if path.stem in captioned and path.suffix != ".txt":
+            bad.append(
+                f"{path.name} has a caption, but files of its kind are not read. Make it one of {', '.join(VIDEOS + PICTURES)}, or take it out."
+            )
+    for path in clips:
         text = path.with_suffix(".txt")
         try:
             caption = text.read_text(encoding="utf-8-sig").strip()
@@ -171,10 +180,11 @@ def _from_table(table: Path) -> tuple[list[Source], list[str]]:
         raise PusaError(f"{CSV} cannot be read as UTF-8 CSV ({error}). Save it anew.") from error
     if rows and not {"file_name", "text"} <= set(rows[0]):
         raise PusaError(f"{CSV} has the columns {', '.join(map(str, rows[0]))}; it needs file_name and text.")
+    places = (table.parent, table.parent / TRAIN)
     for number, row in enumerate(rows, 2):
         name, caption = (row["file_name"] or "").strip(), (row["text"] or "").strip()
         path = next(
-            (p for p in (table.parent / name, table.parent / "train" / name) if name and os.path.isfile(p)),
+            (place / name for place in places if name and os.path.isfile(place / name)),
             None,
         )
         if path is None:
@@ -185,7 +195,30 @@ def _from_table(table: Path) -> tuple[list[Source], list[str]]:
             bad.append(f"line {number} of {CSV} has no text for {name}. Write a caption.")
         else:
             found.append(Source(path, caption))
+    listed = {os.path.basename((row["file_name"] or "").strip()) for row in rows}
+    for clip in sorted(clip for place in places if place.is_dir() for clip in visible_files(place)):
+        if _is_clip(clip) and clip.name not in listed:
+            bad.append(f"{clip.name} has no line in {CSV}. Add one, or take the file out.")
     return found, bad
+
+
+def _is_clip(path: Path) -> bool:
+    return path.suffix.lower() in VIDEOS + PICTURES
+
+
+def _not_searched(folder: Path, searched: Sequence[str]) -> list[str]:
+    """A sentence for each sub-folder with clips; `searched` are those that are read too."""
+    bad = []
+    for below in sorted(folder.iterdir()):
+        if not below.is_dir() or below.name.startswith(".") or below.name in searched:
+            continue
+        clips = sorted(path.name for path in visible_files(below) if _is_clip(path))
+        if clips:
+            bad.append(
+                f"The sub-folder {below.name} is not searched; it has {len(clips)} clips ({clips[0]}{', ...' if clips[1:] else ''}). Move them "
+                "up, or cache the folder by itself."
+            )
+    return bad
 
 
 def measure(source: Source, rate: Fraction, at_most: int) -> tuple[int, int, int]:

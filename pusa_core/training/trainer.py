@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from ..errors import PusaError
 from ..wan_dit import WanDiT
 from .base_weights import BaseWeights, open_base
-from .bases import BASES
 from .batches import Batches
 from .cache_files import ClipEntry, data_hash, find_clips
 from .checkpoints import Checkpoints
+from .checks import check_clips, check_machine, only_run, run_folder, whole_clips
 from .config import TrainingConfig
 from .devices import refuse_together
 from .distributed import Launched, gathers_gradients, shard
@@ -54,33 +54,34 @@ def run_training(kind: str, config: TrainingConfig) -> Outcome:
     """Train a LoRA ("lora") or the whole model ("full") to the end, or to Ctrl+C, and export it."""
     launched = Launched()
     try:
-        return _train(kind, config, launched)
+        folder = run_folder(config)
+        with only_run(folder, launched):
+            return _train(kind, config, folder, launched)
     finally:
         launched.end()
 
 
-def _train(kind: str, config: TrainingConfig, launched: Launched) -> Outcome:
+def _train(kind: str, config: TrainingConfig, folder: Path, launched: Launched) -> Outcome:
     progress = TerminalProgress() if launched.rank == 0 else Progress()
     entries = find_clips(
         [Path(folder) for folder in config.data.folders], config.data.bad_clips, progress.say
     )
     base = open_base(Path(config.model.weights), config.model.base)
     check_clips(entries, base, config)
+    check_machine(kind == FULL, config)
     accumulation = config.train.accumulation(launched.count)
+    refuse_other_clips(launched, entries)
+    entries = whole_clips(entries, config.data.bad_clips, launched, progress.say)
     batches = Batches(tuple(entries), config.train.batch, config.train.seed)
     progress.say(
         f"{len(entries)} clips in {len(batches.buckets)} buckets, {batches.steps_an_epoch} steps an epoch; {launched.count} x "
         f"{launched.device.type}, {accumulation} x {config.train.micro_batch} clips a step on each."
     )
-    hashed = data_hash(entries)
-    refuse_together(
-        launched,
-        launched.agree(hashed) != hashed,
-        "The machines have different clips in data.folders. Put them on a disk that all machines share, or copy the same files to each.",
-    )
+    if launched.count > 1:
+        progress.say(
+            f"To stop it: python -m pusa_core.training stop {folder}. Ctrl+C gives the processes 30 seconds to end the step and save."
+        )
     prepared = prepare(kind, config, base, launched)
-    folder = Path(config.train.output)
-    folder.mkdir(parents=True, exist_ok=True)
     run = Run(
         name=f"{kind} {folder.name}",
         folder=folder,
@@ -88,7 +89,7 @@ def _train(kind: str, config: TrainingConfig, launched: Launched) -> Outcome:
         optimizers=[optimizer_of(config, prepared.trained)],
         steps=config.train.steps,
         rate_at=lambda step: config.optimizer.learning_rate_at(step, config.train.steps),
-        identity=identity(kind, config, hashed),
+        identity=identity(kind, config, data_hash(entries), base.fingerprint()),
         save_every=config.train.save_every,
         keep=config.train.keep,
         clip_norm=config.optimizer.clip_norm,
@@ -116,15 +117,21 @@ def _train(kind: str, config: TrainingConfig, launched: Launched) -> Outcome:
     return outcome
 
 
+def refuse_other_clips(launched: Launched, entries: list[ClipEntry]) -> None:
+    """Refuse machines that do not have the same clips."""
+    hashed = data_hash(entries)
+    refuse_together(
+        launched,
+        launched.agree(hashed) != hashed,
+        "The machines have different clips in data.folders. Put them on a disk that all machines share, or copy the same files to each.",
+    )
+
+
 def prepare(kind: str, config: TrainingConfig, base: BaseWeights, launched: Launched) -> Prepared:
     """The model with its weights on the devices, wrapped as the configuration says."""
     full, sharded = kind == FULL, config.parallel.sharding != "none"
     model = empty_model(base, config.model.held_in, trained=full)
     if config.model.quantize == "nf4":
-        if full:
-            raise PusaError(
-                'model.quantize is "nf4": 4-bit weights cannot all be trained. Use the command lora, or quantize "none".'
-            )
         quantize_blocks(model, base, launched.device)
         rest = {name: value for name, value in model.named_parameters() if value.is_meta}
         for name in rest:
@@ -207,7 +214,8 @@ class Gradients:
             sigmas.append(drawn)
             learned.append(counted)
             dropped = drops_caption(self.config.data.caption_dropout, seed, step, sample)
-            contexts.append(empty_context(entry, clip.empty) if dropped else clip.context)
+            assert clip.empty is not None or not self.config.data.caption_dropout  # checks.py
+            contexts.append(clip.empty if dropped and clip.empty is not None else clip.context)
         if len({context.shape for context in contexts}) > 1:
             raise PusaError(
                 f"The captions of {', '.join(entry.path.name for entry in entries)} have text embeddings of different lengths, which cannot go "
@@ -226,42 +234,13 @@ class Gradients:
         return torch.autocast(self.launched.device.type, torch.bfloat16)
 
 
-def empty_context(entry: ClipEntry, empty: Tensor | None) -> Tensor:
-    """The encoded empty caption, which caption dropout shows."""
-    if empty is None:
-        raise PusaError(
-            f"{entry.path.name} has no encoded empty caption, which data.caption_dropout shows now and then. Set it to 0, or cache the "
-            "clip with Pusa Training Clip (the authors' caches have none)."
-        )
-    return empty
-
-
-def check_clips(entries: list[ClipEntry], base: BaseWeights, config: TrainingConfig) -> None:
-    """Refuse clips that the model cannot take, before anything large is read."""
-    for entry in entries:
-        channels, _, height, width = entry.shape
-        if channels != base.sizes.channels:
-            raise PusaError(
-                f"{entry.path.name} has {channels} channels, {BASES[config.model.base].title} works with {base.sizes.channels}. "
-                "Cache the clips with this model's VAE (wan_2.1_vae for Wan2.1 and Wan2.2 14B, wan2.2_vae for 5B)."
-            )
-        if height % 2 or width % 2:
-            raise PusaError(
-                f"{entry.path.name} is {height} x {width} latent positions; both must be even. Cache the clips in a size that is a multiple of "
-                f"{BASES[config.model.base].pixel_multiple}."
-            )
-    if all(entry.shape[1] == 1 for entry in entries):
-        raise PusaError(
-            "Every clip has a single latent frame. Frames that differ in noise need clips: use videos of 5 frames or more."
-        )
-
-
-def identity(kind: str, config: TrainingConfig, hashed: str) -> dict[str, Any]:
+def identity(kind: str, config: TrainingConfig, hashed: str, weights: str) -> dict[str, Any]:
     """What decides the numbers of a run; learning rate, length, devices and saving may change while it is interrupted."""
     return {
         "kind": kind,
         "base": config.model.base,
         "expert": config.model.expert,
+        "base model": weights,
         "lora": asdict(config.lora) if kind == LORA else None,
         "draw": asdict(config.draw),
         "seed": config.train.seed,
@@ -277,10 +256,6 @@ def optimizer_of(config: TrainingConfig, trained: dict[str, nn.Parameter]) -> to
     settings = config.optimizer
     kind: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
     if settings.name == "adamw8bit":
-        if config.parallel.sharding != "none":
-            raise PusaError(
-                'optimizer.name is "adamw8bit", whose state is not shared out. Use "adamw" with parallel.sharding.'
-            )
         kind = package("bitsandbytes").optim.AdamW8bit
     return kind(
         list(trained.values()),

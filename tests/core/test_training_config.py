@@ -184,7 +184,7 @@ def test_a_range_holds_all_draws():
 
 def entries(*counts):
     return tuple(
-        ClipEntry(None, (16, frames, 4, 4), f"{frames}-{i}", "")
+        ClipEntry(None, (16, frames, 4, 4), f"{frames}-{i}", "", 4096, True)
         for frames, count in counts
         for i in range(count)
     )

@@ -140,6 +140,65 @@ def test_a_line_of_the_table_with_a_name_that_no_file_can_have_is_named(tmp_path
     assert bad[0].startswith("line 2 of metadata.csv names 'xxx")
 
 
+def test_what_is_not_read_is_named_and_further_kinds_of_video_are(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("cat.mp4", "dog.mpg", "bird.wmv", "sub/fish.mp4", "sub/frog.mp4"):
+        (tmp_path / name).write_bytes(b"a clip")
+    for name in ("song.xyz", "cat.srt"):
+        (tmp_path / name).write_bytes(b"no clip")
+    for name in ("cat", "dog", "bird", "song"):
+        (tmp_path / f"{name}.txt").write_text(f"a {name}", encoding="utf-8")
+    sources, bad = find_sources(tmp_path)
+    assert [source.path.name for source in sources] == ["bird.wmv", "cat.mp4", "dog.mpg"]
+    assert [sentence.partition(",")[0] for sentence in bad] == [
+        "song.xyz has a caption",
+        "The sub-folder sub is not searched; it has 2 clips (fish.mp4",
+    ]
+    (tmp_path / "metadata.csv").write_text("file_name,text\ncat.mp4,a cat\n", encoding="utf-8")
+    sources, bad = find_sources(tmp_path)
+    assert [source.path.name for source in sources] == ["cat.mp4"]
+    assert [sentence.partition(" has no line")[0] for sentence in bad[:2]] == ["bird.wmv", "dog.mpg"]
+    assert bad[2].startswith("The sub-folder sub is not searched")
+
+
+def test_videos_of_further_kinds_are_read(tmp_path):
+    for ending in (".mpg", ".ts", ".wmv", ".flv"):
+        write_video(tmp_path / f"cat{ending}", steady(30), width=64, height=48)
+        (tmp_path / "cat.txt").write_text("a cat", encoding="utf-8")
+        (source,), bad = find_sources(tmp_path)
+        assert not bad
+        assert bucket_of(source, Fit(64, 48, (17,)), RATE) == (17, 64, 48)
+        source.path.unlink()
+
+
+def test_a_folder_of_damaged_cache_files_alone_names_the_first(tmp_path, capsys):
+    damaged_files(tmp_path)
+    assert main(["cache", str(tmp_path)]) == 1
+    assert "0 cached clips" in capsys.readouterr().out
+    for path in tmp_path.glob("*.safetensors"):
+        path.write_bytes(b"cut")
+    assert main(["cache", str(tmp_path)]) == 1
+    assert "cache files can be used. The first: " in capsys.readouterr().err
+
+
+def test_a_clip_in_two_of_the_folders_counts_once(tmp_path):
+    write_clip(tmp_path / "in" / "a.safetensors", clip(), "any", "a.mp4")
+    assert len(find_clips([tmp_path, tmp_path / "in", tmp_path / "in"], "stop", print)) == 1
+
+
+@pytest.mark.parametrize(
+    ("context", "sentence"),
+    [
+        (torch.zeros(1, 7, 4096), "has no latents and prompt_emb"),
+        ({"context": torch.zeros(7)}, r"has the shape \(7,\); it is \[tokens, width\]"),
+    ],
+)
+def test_a_cache_of_the_authors_with_another_caption_than_theirs_is_refused(tmp_path, context, sentence):
+    torch.save({"latents": torch.zeros(16, 3, 4, 4), "prompt_emb": context}, tmp_path / "a.tensors.pth")
+    with pytest.raises(PusaError, match=sentence):
+        read_entry(tmp_path / "a.tensors.pth")
+
+
 def test_the_command_lists_buckets_and_bad_clips(folder, capsys):
     arguments = ["cache", str(folder), "--size", "64x48", "--lengths", "17"]
     assert main(arguments) == 1

@@ -9,7 +9,8 @@ from pusa_core.errors import PusaError
 from pusa_core.training.checkpoints import Checkpoints
 from pusa_core.training.devices import OneDevice
 from pusa_core.training.export import newest
-from pusa_core.training.loop import CHECKPOINTS, Run, train
+from pusa_core.training.loop import CHECKPOINTS, STOP, Run, train
+from pusa_core.training.progress import Progress
 
 
 def run_of(folder: Path, steps: int = 4, **settings: object) -> Run:
@@ -71,6 +72,77 @@ def test_an_export_leaves_the_checkpoint_that_a_run_is_writing_and_a_new_start_r
     again = run_of(tmp_path)
     train(again, gradients(again))
     assert not part.exists()
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_damaged_checkpoints_take_no_place_of_new_ones_and_a_run_without_a_whole_one_begins_anew(tmp_path):
+    run, store = run_of(tmp_path), Checkpoints(tmp_path / CHECKPOINTS)
+    train(run, gradients(run))
+    expected = run.trained["value"].clone()
+    for step in store.steps():
+        damage(store.path(step))
+    told = Said()
+    shorter, said = run_of(tmp_path, 2, progress=told), told.heard
+    assert train(shorter, gradients(shorter)).finished
+    assert store.steps() == [2]
+    assert "step_0000004.safetensors.damaged" in said[0]
+    assert said[-2:] == [
+        f"None of the 2 checkpoints in {tmp_path / CHECKPOINTS} is whole.", "small begins anew at step 0.",
+    ]  # fmt: skip
+    whole = run_of(tmp_path)
+    train(whole, gradients(whole))
+    assert torch.equal(whole.trained["value"], expected)
+    assert store.steps() == [4, 2]
+
+
+class Said(Progress):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.heard.append(text)
+
+
+def test_a_gradient_without_a_number_stops_a_run_that_clips_none_too(tmp_path):
+    run = run_of(tmp_path, clip_norm=0.0)
+    with pytest.raises(PusaError, match="The gradient of step 4 is"):
+        train(run, gradients(run, broken_step=3))
+    assert Checkpoints(tmp_path / CHECKPOINTS).steps() == [2]
+
+
+def test_a_file_named_stop_ends_a_run_after_its_step_and_is_gone_when_it_goes_on(tmp_path):
+    run = run_of(tmp_path, 6)
+
+    def stop_at_three(step: int) -> None:
+        if step == 3:
+            (tmp_path / STOP).touch()
+
+    stopped = train(run, gradients(run), stop_at_three)
+    assert (stopped.step, stopped.finished) == (4, False)
+    assert not (tmp_path / STOP).exists()
+    assert Checkpoints(tmp_path / CHECKPOINTS).steps() == [4, 2]
+    (tmp_path / STOP).touch()  # asked for while nothing ran
+    again = run_of(tmp_path, 6)
+    assert train(again, gradients(again)).finished
+
+
+def test_the_running_mean_of_a_short_run_is_of_its_weights_and_not_of_where_it_began(tmp_path):
+    run, values = run_of(tmp_path, 60, ema=0.999), []
+    train(run, gradients(run), lambda step: values.append(float(run.trained["value"])))
+    mean = 1.0  # where it began
+    for step, value in enumerate(values):
+        decay = (1 + step) / (10 + step)  # below 0.999 so far
+        mean = decay * mean + (1 - decay) * value
+    found = newest(tmp_path).read("ema/value")
+    assert float(found) == pytest.approx(mean, rel=1e-5)
+    assert abs(float(found) - values[-1]) < 0.2 * abs(1.0 - values[-1])
 
 
 class OneOfTwo(OneDevice):

@@ -10,6 +10,7 @@ pytest.importorskip("peft", reason="requirements-train.txt is not installed")
 
 from pusa_core.errors import PusaError
 from pusa_core.training import plan as module
+from pusa_core.training.__main__ import main
 from pusa_core.training.plan import Plan, block_cost, markdown_table, need, parameters
 from pusa_core.wan_dit import WanBlock
 
@@ -89,3 +90,19 @@ def test_the_documented_table_is_what_the_plan_makes():
     text = (ROOT / "docs" / "TRAINING.md").read_text("utf-8").splitlines()
     assert len(rows) == 7
     assert set(rows) <= set(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--devices", "0"], "devices is 0; use 1 or more"),
+        (["--micro-batch", "0"], "micro_batch is 0; use 1 or more"),
+        (["--rank", "-4"], "rank is -4; use 1 or more"),
+        (["--teraflops", "-3"], "teraflops is -3.0; use what one device reaches"),
+        (["--teraflops", "0"], "teraflops is 0.0; use what one device reaches"),
+        (["--held-in", "nf4", "--sharding", "fsdp2"], "4-bit weights are not shared out"),
+    ],
+)
+def test_numbers_that_no_training_has_are_refused(arguments, sentence, capsys):
+    assert main(["plan", *arguments]) == 1
+    assert sentence in capsys.readouterr().err

@@ -153,7 +153,7 @@ def test_settings_that_change_the_numbers_cannot_continue_a_run(tmp_path):
 
 def test_the_optimizer_is_among_what_a_run_goes_on_with(tmp_path):
     config = read_config(write_project(tmp_path, extra='optimizer.name = "adamw8bit"'))
-    assert identity(LORA, config, "")["optimizer"] == "adamw8bit"
+    assert identity(LORA, config, "", "")["optimizer"] == "adamw8bit"
 
 
 def test_fewer_steps_than_a_run_has_done_export_it_as_it_stands(tmp_path, capfd):

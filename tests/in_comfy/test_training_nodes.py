@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import folder_paths
@@ -65,7 +66,7 @@ def test_a_folder_is_cached_clip_by_clip_and_what_is_there_is_left_out(pack, fol
     assert said[1].startswith("skipped short: ")
     assert "the shortest length asked for is 17" in said[1]
     assert said[2].endswith("latent 16 x 1 x 6 x 8")
-    assert take(pack)[2] == ["short"]
+    assert take(pack)[3].startswith("All 2 clips that can be used are cached")
     found = find_clips([folders / "output" / "pusa_training" / "set"], "stop", print)
     assert [entry.caption for entry in found] == ["a cat", "a still"]
 
@@ -105,6 +106,49 @@ def test_clips_without_captions_stop_or_are_skipped_as_set(pack, folders):
     *_, names, status = take(pack, bad_clips="skip")
     assert names == ["short", "still"]
     assert "cat.mp4 has no caption" in status
+
+
+def test_a_clip_that_was_skipped_is_not_taken_again_until_it_changes(pack, folders, load_tiny_vae):
+    clips, vae = folders / "input" / "training", load_tiny_vae()
+
+    def run():
+        videos, _, names, status = take(pack, clips_per_run=1, bad_clips="skip")
+        for video, name in zip(videos, names, strict=True) if isinstance(names, list) else ():
+            cache(pack, vae, video, name, bad_clips="skip")
+        return names if isinstance(names, list) else [], status.splitlines()
+
+    assert [run()[0] for _ in range(3)] == [["cat"], ["short"], ["still"]]
+    names, status = run()
+    assert not names
+    assert status[0] == "All 2 clips that can be used are cached in output/pusa_training/set."
+    assert status[1].startswith("skipped short: short has 4 frames")
+    assert status[2] == "Delete pusa_training/set/skipped.json to try the skipped ones again."
+    write_video(clips / "short.mp4", steady(40), width=64, height=48)
+    os.utime(clips / "short.mp4", (time.time() + 10,) * 2)
+    assert run()[0] == ["short"]
+    assert run()[1] == ["All 3 clips are cached in output/pusa_training/set."]
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "sentence"),
+    [
+        (48, 4096, "The VAE makes 48 channels, Wan2.1 14B works with 16"),
+        (16, 768, "is 768 wide, Wan2.1 14B reads 4096"),
+    ],
+)
+def test_a_vae_or_text_encoder_of_another_model_is_refused_before_anything_is_written(
+    pack, folders, channels, width, sentence
+):
+    class Vae:
+        def encode(self, pictures):
+            return torch.zeros(1, channels, (len(pictures) + 3) // 4, 6, 8)
+
+    with pytest.raises(PusaError, match=sentence):
+        pack["PusaTrainingClip"].execute(
+            Vae(), [[torch.zeros(1, 7, width), {}]], torch.zeros(17, 48, 64, 3), "x",
+            width=64, height=48, lengths="17", dataset="set",
+        )  # fmt: skip
+    assert not list(folders.rglob("x.safetensors"))
 
 
 def test_where_no_clip_can_be_used_the_node_says_so(pack, folders):
@@ -169,6 +213,39 @@ def test_the_settings_file_is_one_that_training_reads(pack, folders, tiny_wan_fi
         0.25,
         "fsdp2",
     )
+
+
+def test_what_was_written_into_the_settings_file_by_hand_stays(pack, folders, tiny_wan_file):
+    config, model = pack["PusaTrainingConfig"], tiny_wan_file(10)
+
+    def write(**settings):
+        return config.execute("cats", "set", model, **SETTINGS | settings)
+
+    file = folders / "output" / write().result[1]
+    text = file.read_text("utf-8")
+    assert "Kept from the file" not in str(write().ui.as_dict())
+    edited = (
+        text.replace("micro_batch = 1", "micro_batch = 2")
+        .replace("[0.9, 0.999]", "[0.8, 0.99]")
+        .replace("rank = 64", "rank = 8")
+    )
+    file.write_text(edited, encoding="utf-8")
+    shown = str(write().ui.as_dict())
+    assert "Kept from the file as it was: optimizer.betas = [0.8, 0.99], train.micro_batch = 2." in shown
+    found = read_config(file)
+    assert (found.train.micro_batch, found.optimizer.betas, found.lora.rank) == (2, (0.8, 0.99), 64)
+    write(cpu_offload=False)
+    assert read_config(file).parallel.sharding == "none", "what was set with the offload goes with it"
+    file.write_text(text.replace("micro_batch", "micro_bacht"), encoding="utf-8")
+    with pytest.raises(PusaError, match="did you mean micro_batch"):
+        write()
+    assert "micro_bacht" in file.read_text("utf-8")
+
+
+@pytest.mark.parametrize(("name", "value"), [("kind", "foo"), ("base", "any")])
+def test_a_linked_choice_that_there_is_not_is_refused(pack, folders, tiny_wan_file, name, value):
+    with pytest.raises(PusaError, match=f"{name} is '{value}'"):
+        pack["PusaTrainingConfig"].execute("cats", "set", tiny_wan_file(10), **SETTINGS | {name: value})
 
 
 def test_the_command_runs_from_any_folder_in_a_python_that_looks_for_modules_in_none(
