@@ -7,9 +7,9 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..pusa_core.experts import BOUNDARY_T2V, StageEnd
-from ..pusa_core.lora.experts import mismatch
+from ..pusa_core.lora.experts import lacking_pusa, mismatch
 from .host.expert_switch import switch_experts
-from .host.lora_patches import lora_facts
+from .host.lora_patches import lora_facts, loras_of_stages
 from .host.schema import search_words
 from .host.stages import join_stages
 
@@ -106,4 +106,6 @@ class PusaStages(io.ComfyNode):
         later_cfg: float = 0.0,
     ) -> io.NodeOutput:
         end = StageEnd(until_sigma, steps)
-        return io.NodeOutput(join_stages(earlier, later, end, earlier_cfg, later_cfg))
+        joined = join_stages(earlier, later, end, earlier_cfg, later_cfg)
+        lacking = lacking_pusa(loras_of_stages(joined))
+        return io.NodeOutput(joined, ui=ui.PreviewText(f"Warning: {lacking}") if lacking else None)

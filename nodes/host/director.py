@@ -39,7 +39,7 @@ from .prompts_by_frame import check_prompts_by_frame, joined_prompts
 from .running_prompt import graph_around, tell_browser
 from .samplers import build_sampler
 from .sampling import SamplingRequest, check_sigmas, sample_video
-from .window_studio import WindowStudio, check_size
+from .window_studio import WindowStudio, check_for_windows, check_size
 
 EVENT = "pusa.director"
 
@@ -74,6 +74,7 @@ class DirectorRequest:
     def check(self) -> None:
         """Refuse what cannot be made, before anything is."""
         base = base_of(self.model)
+        check_for_windows(self.model)
         check_vae(self.vae, base)
         check_choice("quality", self.quality, QUALITIES)
         NoiseMultiplier(self.draft_multiplier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ...pusa_core.doctor import Facts, ModelFacts
@@ -10,7 +11,8 @@ from ...pusa_core.given_frames import filled_frames
 from ...pusa_core.graph import GraphFaults, GraphSettings, read_faults, read_graph
 from ...pusa_core.lora.experts import LoraFacts
 from .expert_switch import experts_of
-from .lora_patches import lora_facts, parameter_shapes, patches_of_others
+from .features import models_of
+from .lora_patches import lora_facts, loras_of_stages, parameter_shapes, patches_of_others
 from .models import require_base
 from .running_prompt import graph_around
 from .samplers import OFFERED, STOCHASTIC
@@ -47,11 +49,16 @@ def gather(
     """The doctor's facts from ComfyUI's objects; changes none of them."""
     switch = experts_of(model)
     after_switch = lora_facts(model)[len(lora_facts(switch.high)) :] if switch else ()
+    loras = [] if switch else loras_of_stages(model)
     multipliers = latent.get("noise_multipliers")
     vectorized = multipliers_of(model)
     return Facts(
         model=model_facts(model),
         low_noise=model_facts(switch.low, after_switch) if switch else None,
+        later=tuple(
+            replace(model_facts(later), loras=tuple(carried))
+            for later, carried in zip(models_of(model)[1:], loras[1:], strict=False)
+        ),
         boundary=switch.boundary if switch else Facts.boundary,
         high_noise_cfg=switch.high_cfg if switch else 0.0,
         low_noise_cfg=switch.low_cfg if switch else 0.0,

@@ -63,6 +63,8 @@ class Feature:
     """Names of `symbols` without which it does not work."""
     adds_up: ClassVar[bool] = False
     """Whether a second one adds to the first (LoRAs do) instead of replacing it."""
+    of_whole_runs: ClassVar[bool] = False
+    """Whether it acts on a sampler's whole run, so that on a later stage alone it would do nothing."""
     remedy: ClassVar[str] = "Take one of the two nodes out."
     """What to do where another feature changes what this one relies on."""
     patches: ClassVar[tuple[Any, ...]] = ()
@@ -112,7 +114,10 @@ class Feature:
         self.attach(patcher)
 
     def check(self, patcher: Any) -> None:
-        """Refuse a MODEL that this feature cannot be on: asked before it is put there, and again when another joins it."""
+        """Refuse a MODEL that this feature cannot be put on."""
+
+    def check_joining(self, model: Any) -> None:
+        """Refuse a MODEL that is joined, as a later stage, to the one that carries this feature."""
 
     def models_inside(self) -> tuple[Any, ...]:
         """Models that run besides the one that carries this feature: later stages."""
@@ -151,7 +156,8 @@ def apply(patcher: Any, feature: Feature) -> Any:
     clone = patcher.clone()
     put(clone, feature, feature.attach)
     for one in staying:
-        one.check(clone)
+        for model in feature.models_inside():
+            one.check_joining(model)
     return clone
 
 

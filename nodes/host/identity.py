@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import comfy.hooks
 from comfy.model_patcher import ModelPatcher
+from torch import Tensor
 
 from ...pusa_core.digest import digest
 from .features import features_of, others_hooks, others_object_patches
@@ -28,7 +31,7 @@ def model_identity(model: Any) -> str:
         }
         | ({"injections": model.injections} if model.injections else {}),
         sampled=True,
-        name_of=_name_of_patcher,
+        name_of=_name_of,
     )
 
 
@@ -48,18 +51,57 @@ def text_encoder_identity(clip: Any) -> str:
     model, patcher = getattr(clip, "cond_stage_model", None), getattr(clip, "patcher", None)
     if model is None or patcher is None:
         return digest(clip, sampled=True)
-    settings = getattr(clip, "layer_idx", None), getattr(clip, "tokenizer_options", None)
-    return digest([model.state_dict(), patcher.patches, settings], sampled=True)
+    names = ("layer_idx", "tokenizer_options", "apply_hooks_to_conds", "use_clip_schedule")
+    settings = [getattr(clip, name, None) for name in names]
+    return digest([model.state_dict(), patcher.patches, settings], sampled=True, name_of=_name_of)
 
 
 def value_identity(value: Any) -> str:
     """A name of a value that another node left in a MODEL, the same for equal settings."""
-    return digest(value, name_of=_name_of_patcher)
+    return digest(value, name_of=_name_of)
 
 
-def _name_of_patcher(value: Any) -> str | None:
-    """The weights of a ModelPatcher inside an option or a closure; what else it holds is the state of a session."""
-    return weights_identity(value) if isinstance(value, ModelPatcher) else None
+def _name_of(value: Any) -> str | None:
+    """Of a ModelPatcher its weights, of a hook what it was made with; what else they hold is the state of a session."""
+    if isinstance(value, ModelPatcher):
+        return weights_identity(value)
+    if isinstance(value, comfy.hooks.Hook):
+        return digest(_made_with(value), sampled=True, name_of=_name_of)
+    return None
+
+
+OF_A_RUN = ("hook_ref", "hook_keyframe", "weights", "weights_clip", "need_weight_init")
+"""Attributes of a hook that sampling changes, or that are looked at otherwise."""
+
+
+def _made_with(hook: Any) -> list[Any]:
+    """Kind, settings, both strengths, keyframes and weights of a hook; sampling renames its weights, so they count without their names."""
+    settings = {
+        name: value for name, value in vars(hook).items() if not name.startswith("_") and name not in OF_A_RUN
+    }
+    strengths = [getattr(hook, name, None) for name in ("_strength_model", "_strength_clip")]
+    keyframes = [
+        (each.strength, each.start_percent, each.guarantee_steps)
+        for each in getattr(hook.hook_keyframe, "keyframes", ())
+    ]
+    weights = [getattr(hook, name, None) for name in ("weights", "weights_clip")]
+    named = sorted(digest(tensor, sampled=True) for tensor in _matrices(weights))
+    return [type(hook).__qualname__, settings, strengths, keyframes, named]
+
+
+def _matrices(value: Any) -> Iterator[Tensor]:
+    """The tensors of two dimensions or more in a nested value, also in ComfyUI's weight adapters; alphas are numbers in some forms."""
+    if isinstance(value, Tensor):
+        if value.ndim > 1:
+            yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _matrices(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _matrices(each)
+    elif hasattr(value, "weights"):
+        yield from _matrices(value.weights)
 
 
 def _original_weights(model: Any) -> dict[str, list[Any]]:

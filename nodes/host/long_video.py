@@ -43,7 +43,7 @@ from .identity import model_identity, vae_identity, value_identity
 from .models import base_of, check_vae
 from .samplers import build_sampler
 from .sampling import SamplingRequest, sample_video
-from .window_studio import WindowStudio, check_size
+from .window_studio import WindowStudio, check_for_windows, check_size
 
 NO_MATCH = "off"
 
@@ -86,6 +86,7 @@ class LongVideoRequest:
     def check(self) -> None:
         """Refuse what cannot be made, before anything is."""
         base = base_of(self.model)
+        check_for_windows(self.model, self.positive, self.negative)
         check_vae(self.vae, base)
         check_choice("color_match", self.color_match, (*METHODS, NO_MATCH))
         check_size(self.width, self.height, base)

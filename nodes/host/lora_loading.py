@@ -6,12 +6,14 @@ from functools import lru_cache
 from typing import Any
 
 from ...pusa_core.choices import check_choice
+from ...pusa_core.errors import PusaError
 from ...pusa_core.lora.contents import LoraContents, read_contents, require_finite_contents
 from ...pusa_core.lora.experts import EXPERTS, contradiction, guess_expert
 from ...pusa_core.lora.facts import facts_of
 from ...pusa_core.lora.matching import match, require_match
 from ...pusa_core.lora.report import load_report
 from ...pusa_core.lora.weight_files import SAFETENSORS_SUFFIXES, FileStamp, open_weights
+from .features import models_of
 from .folders import find_lora, lora_names, lora_path
 from .lora_patches import lora_facts, parameter_shapes, with_lora
 
@@ -26,6 +28,13 @@ def load_lora(
     check_choice("expert", expert, EXPERTS)
     contents = contents_of(lora_path(lora_name))
     found = require_match(match(contents, parameter_shapes(model)), on_mismatch)
+    for number, later in enumerate(models_of(model)[1:], 2):
+        try:
+            require_match(match(contents, parameter_shapes(later)), on_mismatch)
+        except PusaError as error:
+            raise PusaError(
+                f"On model {number} behind the switch or the stages: {error} Or load the LoRA on the other model alone, before they are joined."
+            ) from error
     require_finite_contents(contents)
     guess = guess_expert(lora_name, contents.file.metadata)
     facts = facts_of(found, loader, lora_name, strength, expert, guess)

@@ -15,7 +15,7 @@ from ...pusa_core.lora.contents import Change
 from ...pusa_core.lora.experts import LoraFacts
 from ...pusa_core.lora.weight_files import WeightFile
 from . import symbols
-from .features import Aspect, Feature, Hooks, apply, features_of
+from .features import Aspect, Feature, Hooks, apply, features_of, models_of
 from .parameters import DIT
 
 MERGED_PATCHES = "pusa_merged_patches"
@@ -146,6 +146,15 @@ def parameter_shapes(model: Any) -> dict[str, tuple[int, ...]]:
 def lora_facts(model: Any) -> tuple[LoraFacts, ...]:
     """What our loaders did to this model so far, first loader first."""
     return tuple(one.facts for one in features_of(model) if isinstance(one, LoraOnDisk))
+
+
+def loras_of_stages(model: Any) -> list[tuple[LoraFacts, ...]]:
+    """What our loaders did to each model behind this one, first model first: those after the join are on all."""
+    mine, applied = features_of(model), lora_facts(model)
+    joins = [place for place, one in enumerate(mine) if one.models_inside()]
+    since = sum(isinstance(one, LoraOnDisk) for one in mine[joins[-1] :]) if joins else 0
+    after = applied[len(applied) - since :]
+    return [applied, *((*lora_facts(later), *after) for later in models_of(model)[1:])]
 
 
 def is_ours(patch: Any) -> bool:

@@ -7,7 +7,7 @@ and the rest at full size with the same noise. What else wraps runs (stages, cac
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,13 +33,16 @@ from ...pusa_core.progressive import (
 from ...pusa_core.schedule import over_frames
 from . import symbols
 from .bases.wan_vace import WanVaceHost
-from .features import Aspect, Feature, Hooks, apply, feature_of, models_of
+from .features import Aspect, Feature, Hooks, apply, feature_of
 from .masked_runs import MaskReference
 from .models import base_of, require_base
 from .samplers import check_part, runs_one_callback_per_step, sampler_name
 from .stages import SEEDS, Stages, count_from
 from .timesteps import multipliers_of
 from .whole_run import told_schedule
+
+FULL_SIZE = ("reference_latents", "time_dim_concat")
+"""Conditioning whose size must be the latent's: a Fun control model's reference, Phantom's subjects."""
 
 _divided: ContextVar[bool] = ContextVar("pusa_run_is_divided", default=False)
 """Whether a run is a part of one that was divided already: both parts pass through all wrappers of the MODEL again."""
@@ -62,16 +65,20 @@ class ProgressiveResolution(Feature):
     name = "Pusa Progressive"
     key = "pusa_progressive"
     changes = frozenset({Aspect.SIZE})
+    of_whole_runs = True
     needs = ("WrappersMP", "CFGGuider", "KSAMPLER")
 
     def settings(self) -> Any:
         return {"share": self.share, "until": self.until, "small": self.small}
 
     def check(self, patcher: Any) -> None:
-        if any(isinstance(require_base(model), WanVaceHost) for model in models_of(patcher)):
+        if isinstance(require_base(patcher), WanVaceHost):
             raise PusaError(
                 "Pusa Progressive cannot make the control frames of Wan VACE smaller. Remove it here, or use a model without control frames."
             )
+
+    def check_joining(self, model: Any) -> None:
+        self.check(model)
 
     def hooks(self, patcher: Any) -> Hooks:
         return Hooks(wrappers={symbols.WrappersMP.OUTER_SAMPLE: DividedRun(self)})
@@ -136,6 +143,7 @@ class DividedRun:
         check_video_samples(noise)
         parts = small_schedule(sigmas, steps), sigmas[steps:]
         check_run(guider.model_patcher, sampler, parts)
+        check_conds(guider.original_conds)
         multipliers = multipliers_of(guider.model_patcher)
         multipliers = torch.ones(noise.shape[2]) if multipliers is None else multipliers
         keeps = denoise_mask is not None or float(sigmas[0]) < 1
@@ -240,6 +248,17 @@ def check_run(model: Any, sampler: Any, parts: tuple[Tensor, Tensor]) -> None:
         )
     for part in parts:
         check_part(sampler, part, "sizes")
+
+
+def check_conds(conds: Mapping[str, Any]) -> None:
+    """Refuse prompts that carry pictures of the full size, which no small step can take. conds: a guider's, by name."""
+    for prompts in conds.values():
+        for prompt in prompts or ():
+            if extra := next((name for name in FULL_SIZE if prompt.get(name) is not None), None):
+                raise PusaError(
+                    f"The conditioning carries {extra}, pictures of the full size, which Pusa Progressive cannot make smaller. Take one of the "
+                    "two nodes out."
+                )
 
 
 def noised_again(

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...pusa_core.errors import PusaError
 from ...pusa_core.lora.experts import PUSA
-from .features import Feature, features_of, remember
+from .features import Feature, features_of, models_of, remember
 from .lora_patches import LoraOnDisk, strength_replaced
 from .merge import MergedLoras
 from .stages import Stages
@@ -36,6 +36,14 @@ def with_pusa_alpha(model: Any, alpha: float) -> Any:
             "alphas are given, but Pusa LoRA Loader put no LoRA on this model (merged LoRAs are in the weights for good). Put the loader "
             "before this node, or empty alphas."
         )
+    for each in models_of(model):
+        if any(map(has_pusa_lora_of, features_of(each))) and not any(
+            map(has_pusa_lora_of, _since_merging(each))
+        ):
+            raise PusaError(
+                "alphas are given, but on one of the models Merge LoRAs has put the Pusa LoRA into the weights for good, so that the others "
+                "alone would change. Take Merge LoRAs out, or empty alphas."
+            )
     return _with_alpha(model, alpha)
 
 

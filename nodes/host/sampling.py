@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...pusa_core.errors import PusaError
+from ...pusa_core.long_video import PROMPT_START
 from ...pusa_core.schedule import OF_THE_BASE, sigmas_of
 from . import symbols
 from .models import base_of, latent_multipliers
@@ -68,6 +69,7 @@ def sample_video(request: SamplingRequest, callback: Callback | None = None) -> 
 
     Preview and progress of this run go to the running node, or to callback(step, x0, x, steps) if given.
     """
+    check_prompts(request.positive, request.negative)
     sigmas, latent = request.schedule(), request.latent
     multipliers = latent_multipliers(request.model, latent)
     model = with_given_frames(request.model, latent)
@@ -87,6 +89,17 @@ def sample_video(request: SamplingRequest, callback: Callback | None = None) -> 
         seed=request.seed,
     )
     return {**latent, "samples": samples}
+
+
+def check_prompts(*prompts: Any) -> None:
+    """Refuse prompts that begin at several times: in one run all of them would hold for all frames."""
+    for conditioning in prompts:
+        starts = sorted({options.get(PROMPT_START, 0.0) for _, options in conditioning or ()})
+        if len(starts) > 1:
+            raise PusaError(
+                f"The prompts begin at {', '.join(f'{start:g}' for start in starts)} s (Prompt at Time), but this sampler would mix them in all "
+                "frames. Connect them to Long Video, or one prompt here."
+            )
 
 
 def check_sigmas(sigmas: Tensor) -> None:

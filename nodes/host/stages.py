@@ -18,10 +18,21 @@ from torch import Tensor
 from ...pusa_core.errors import PusaError
 from ...pusa_core.experts import StageEnd, split_schedule
 from . import symbols
-from .features import FEATURES, Aspect, Feature, Hooks, apply, feature_of, features_of, put
+from .features import (
+    FEATURES,
+    Aspect,
+    Feature,
+    Hooks,
+    apply,
+    feature_of,
+    features_of,
+    others_object_patches,
+    put,
+)
 from .identity import model_identity
 from .masked_runs import MaskReference
 from .models import base_of
+from .roll import LoopRoll
 from .samplers import check_part
 from .timesteps import multipliers_of
 from .transfer import carry_over
@@ -64,6 +75,15 @@ class Stages(Feature):
     def models_inside(self) -> tuple[Any, ...]:
         return tuple(stage.model for stage in self.stages[1:])
 
+    def check(self, patcher: Any) -> None:
+        for model in self.models_inside():
+            for one in features_of(model):
+                if one.of_whole_runs:
+                    raise PusaError(
+                        f"{one.name} acts on a whole run, and on a later model it would do nothing. Connect it after {self.name}, or before it to "
+                        "the first model."
+                    )
+
     def hooks(self, patcher: Any) -> Hooks:
         return Hooks(wrappers={symbols.WrappersMP.OUTER_SAMPLE: StagedRun(self)})
 
@@ -77,15 +97,32 @@ class Stages(Feature):
             delegated = _is_dynamic(later) and not _is_dynamic(staged)
             model = later.get_non_dynamic_delegate() if delegated else later.clone()
             carry_over(self.stages[0].model, staged, model)
+            theirs = others_object_patches(model)
             model.force_cast_weights = model.force_cast_weights or staged.force_cast_weights
             for feature in since:
                 put(model, feature, feature.carry_to)
+            for name in theirs.keys() & others_object_patches(staged).keys():
+                model.add_object_patch(name, theirs[name])  # on `staged` they are on top of the features'
             models.append(model)
-        if any((multipliers_of(staged) is None) != (multipliers_of(model) is None) for model in models):
+        self._check_alike([staged, *models])
+        return models
+
+    def _check_alike(self, models: list[Any]) -> None:
+        """Refuse models of which one has what only all together can have."""
+        multipliers = [multipliers_of(model) for model in models]
+        if len({each is None for each in multipliers}) > 1:
             raise PusaError(
                 f"Only {self.some} has vectorized timesteps. Put Apply Vectorized Timesteps once, after {self.name}."
             )
-        return models
+        first = multipliers[0]
+        if first is not None and not all(torch.equal(first, each) for each in multipliers[1:]):
+            raise PusaError(
+                f"The models have vectorized timesteps of different latents. Put Apply Vectorized Timesteps once, after {self.name}."
+            )
+        if len({feature_of(model, LoopRoll) for model in models}) > 1:
+            raise PusaError(
+                f"Only {self.some} has Loop Model, or another roll. Put Loop Model once, after {self.name}."
+            )
 
 
 def _is_dynamic(patcher: Any) -> bool:
@@ -113,6 +150,11 @@ class StagedRun:
         **kwargs: Any,
     ) -> Tensor:
         guider, stages = executor.class_obj, self.feature.stages
+        if any(stage.end and stage.end.steps for stage in stages) and not bool(noise.any()):
+            raise PusaError(
+                f"A model of {self.feature.name} ends after a number of steps, but this sampler goes on from another one's latent, where they "
+                "would be counted anew. Set steps to 0 and until_sigma instead."
+            )
         parts = split_schedule(sigmas, [stage.end for stage in stages[:-1]])
         # made before the first step, so that what cannot run is said before minutes have passed
         models = [None, *self.feature.later_models(guider.model_patcher)]
@@ -172,6 +214,13 @@ def join_stages(earlier: Any, later: Any, end: StageEnd, earlier_cfg: float, lat
         if earlier_cfg:
             raise PusaError(
                 f"earlier_cfg is {earlier_cfg}, but earlier holds {len(held.stages)} stages with guidance of their own. Set it to 0."
+            )
+        before = held.stages[-2].end
+        assert before is not None
+        if not before.steps and not end.steps and end.sigma >= before.sigma:
+            raise PusaError(
+                f"until_sigma is {end.sigma:g}, but the last model of earlier only begins below {before.sigma:g}, so it would never run. Set "
+                f"until_sigma below {before.sigma:g}."
             )
         earlier, models = without_stages(earlier, held), held.later_models(earlier)
         stages = [

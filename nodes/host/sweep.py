@@ -21,6 +21,7 @@ from ...pusa_core.digest import digest
 from ...pusa_core.errors import PusaError
 from ...pusa_core.folders import check_names, folder_inside
 from ...pusa_core.images import fit_images
+from ...pusa_core.injections import INJECTIONS, Injection
 from ...pusa_core.sweep import (
     Choice,
     Measures,
@@ -33,10 +34,12 @@ from ...pusa_core.sweep import (
     plan_tiles,
     tile_text,
 )
+from .features import feature_of
 from .folders import output_folder
 from .identity import model_identity, vae_identity, value_identity
 from .models import base_of, check_vae, empty_latent
 from .progress import StepsOfRuns
+from .progressive import ProgressiveResolution
 from .pusa_alpha import with_pusa_alpha
 from .samplers import build_sampler
 from .sampling import SamplingRequest, sample_video
@@ -72,6 +75,12 @@ class SweepRequest:
     def checked(self) -> Base:
         """The base of the model, once all that would stop a tile is known to be right."""
         base = base_of(self.model)
+        progressive = feature_of(self.model, ProgressiveResolution)
+        if progressive is not None and progressive.own_content:
+            raise PusaError(
+                "Pusa Progressive has latent_small, which has one noise multiplier, but a sweep tries several and makes the picture smaller "
+                "itself. Take latent_small out."
+            )
         check_vae(self.vae, base)
         build_sampler(self.sampler_name, torch.ones(1))
         multiple = base.size_multiple
@@ -141,7 +150,8 @@ class TileRuns:
         self.picture = (
             fit_images(request.image, request.width, request.height, request.resize)[0].float().cpu()
         )
-        self.given = encoder_of(request.vae)(self.picture[None])
+        self.encode = encoder_of(request.vae)
+        self.given = self.encode(self.picture[None])
         self.progress = StepsOfRuns(request.model, [tile.steps for tile in tiles])
         self.identity = digest(
             [
@@ -180,10 +190,17 @@ class TileRuns:
         request = self.request
         frames = self.base.latent_frame_count(request.length)
         empty = empty_latent(self.base, request.width, request.height, frames)
-        condition = FrameCondition(self.given[:, :, :1], 0, tile.multiplier)
-        samples, multipliers = place(empty, None, [condition], self.base)
+
+        def first_frame(given: Tensor) -> FrameCondition:
+            return FrameCondition(given[:, :, :1], 0, tile.multiplier)
+
+        injection = Injection(
+            self.encode, lambda encode: [first_frame(encode(self.picture[None]))], (first_frame(self.given),)
+        )
+        samples, multipliers = place(empty, None, injection.conditions, self.base)
+        latent = {"samples": samples, "noise_multipliers": multipliers, INJECTIONS: (injection,)}
         run = SamplingRequest(
-            model, request.positive, request.negative, {"samples": samples, "noise_multipliers": multipliers}, tile.seed,
+            model, request.positive, request.negative, latent, tile.seed,
             tile.steps, request.cfg, request.shift, request.sampler_name,
         )  # fmt: skip
         return sample_video(run, callback)["samples"]

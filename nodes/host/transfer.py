@@ -37,6 +37,11 @@ BYPASS_AFTER_MERGING = (
     "be without. Connect that node after Merge LoRAs."
 )
 
+PUT_AGAIN = (
+    "What a node puts on a MODEL as {!r} is on the first model of a switch or of stages, and was put there again with the same settings "
+    "after it. Keep only the node behind the switch: it acts on all models."
+)
+
 COMPILING = ("COMPILE_KEY", "TORCH_COMPILE_KWARGS", "set_torch_compile_wrapper")
 """Names of `symbols` with which TorchCompileModel's wrapper can be made for another model."""
 
@@ -93,6 +98,8 @@ def _carry_wrappers(before: Any, after: Any, onto: Any) -> None:
             if any(wrapper not in wrappers for wrapper in earlier):  # replaced, not added to
                 onto.remove_wrappers_with_key(kind, key)
             added = [wrapper for wrapper in wrappers if wrapper not in earlier]
+            if not added and len(wrappers) > len(earlier):
+                raise PusaError(PUT_AGAIN.format(key))
             if key in _compile_keys():
                 added = [_compiled_for(wrapper, onto) for wrapper in added]
             for wrapper in added:

@@ -13,9 +13,37 @@ from ...pusa_core.errors import PusaError
 from ...pusa_core.folders import load_picture
 from ...pusa_core.project.folder import Part
 from ...pusa_core.project.plan import PlannedWindow
+from .features import feature_of, models_of
 from .models import empty_latent
 from .progress import StepsOfRuns
+from .progressive import ProgressiveResolution
+from .roll import LoopRoll
 from .vaes import decoder_of, encoder_of
+
+WHOLE_VIDEO = ("vace_frames", "concat_latent_image")
+"""Conditioning with a picture for every frame of one video: control frames of VACE and of Fun control models."""
+
+
+def check_for_windows(model: Any, *prompts: Any) -> None:
+    """Refuse a MODEL or a CONDITIONING with what is of one video as a whole: it would be wrong in every window."""
+    if any(feature_of(each, LoopRoll) for each in models_of(model)):
+        raise PusaError(
+            "Loop Model is on this model: each window would return to its own start. Take it out; a loop is made by Vectorized Timestep "
+            "Sampler, in one window."
+        )
+    progressive = feature_of(model, ProgressiveResolution)
+    if progressive is not None and progressive.own_content:
+        raise PusaError(
+            "Pusa Progressive has latent_small, the frames of one latent, but each window has frames of its own, which are made smaller by "
+            "themselves. Take latent_small out."
+        )
+    for conditioning in prompts:
+        for _, options in conditioning or ():
+            if extra := next((name for name in WHOLE_VIDEO if options.get(name) is not None), None):
+                raise PusaError(
+                    f"The conditioning carries {extra}, control frames of one video, which windows cannot share out. Take that node out, or "
+                    "make the video in one window with Vectorized Timestep Sampler."
+                )
 
 
 class WindowStudio:

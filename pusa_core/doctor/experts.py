@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..experts import BOUNDARY_T2V
 from ..findings import Finding
-from ..lora.experts import HIGH_NOISE, LOW_NOISE, SPOKEN, mismatch
+from ..lora.experts import HIGH_NOISE, LOW_NOISE, SPOKEN, lacking_pusa, mismatch
 from .facts import Facts
 
 BOUNDARY_RANGE = (0.8, 0.95)
@@ -39,6 +39,12 @@ def experts(facts: Facts) -> Iterator[Finding]:
                     f"All sigmas are {'below' if at_high == 0 else 'at or above'} the boundary {facts.boundary:g}.",
                     "Use Pusa Scheduler with more steps or denoise 1, or leave the MoE switch out.",
                 )
+        return
+    stages = [facts.model.loras, *(model.loras for model in facts.later)]
+    if sentence := lacking_pusa(stages):
+        what, _, fix = sentence.partition(". ")
+        yield Finding(f"{what}.", "A model without it does not take given frames.", fix)
+    if facts.later:
         return
     halves = {lora.expert for lora in facts.loras if lora.expert in (HIGH_NOISE, LOW_NOISE)}
     if len(halves) == 2:

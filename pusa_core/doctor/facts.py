@@ -32,6 +32,7 @@ class Facts:
     model: ModelFacts  # with two experts: the high-noise one
     latent_shape: tuple[int, ...]  # [B, C, F, H, W]
     low_noise: ModelFacts | None = None
+    later: tuple[ModelFacts, ...] = ()  # of Pusa Stages, after the first
     boundary: float = BOUNDARY_T2V
     high_noise_cfg: float = 0.0  # 0: the sampler's
     low_noise_cfg: float = 0.0
@@ -70,7 +71,8 @@ class Facts:
 
     @property
     def loras(self) -> tuple[LoraFacts, ...]:
-        return self.model.loras + (self.low_noise.loras if self.low_noise else ())
+        others = (*((self.low_noise,) if self.low_noise else ()), *self.later)
+        return self.model.loras + tuple(lora for other in others for lora in other.loras)
 
     @property
     def conditions(self) -> dict[int, float]:

@@ -49,7 +49,8 @@ def report(facts: Facts, findings: Iterable[Finding]) -> str:
 
 
 def _looked_at(facts: Facts) -> str:
-    parts = ["two experts" if facts.low_noise else "one model"]
+    several = "two experts" if facts.low_noise else f"{1 + len(facts.later)} stages"
+    parts = [several if facts.low_noise or facts.later else "one model"]
     parts.append("no LoRA of ours" if not facts.loras else ", ".join(lora.file for lora in facts.loras))
     if len(facts.latent_shape) == 5:
         _, _, frames, height, width = facts.latent_shape

@@ -154,6 +154,15 @@ def mismatch(high: Sequence[LoraFacts], low: Sequence[LoraFacts]) -> list[str]:
     return sentences
 
 
+def lacking_pusa(stages: Sequence[Sequence[LoraFacts]]) -> str:
+    """A sentence where some of several models have a Pusa LoRA and others none, else "". stages: what each carries, in their order."""
+    having = [number for number, loras in enumerate(stages, 1) if _of(loras, PUSA)]
+    lacking = [number for number in range(1, len(stages) + 1) if number not in having]
+    if not having or not lacking:
+        return ""
+    return f"Model {having[0]} of the stages has a {PUSA} LoRA and model {lacking[0]} has none. Load one on every model, or once after Pusa Stages."
+
+
 def _of(facts: Iterable[LoraFacts], loader: str) -> list[LoraFacts]:
     return [one for one in facts if one.loader == loader]
 

@@ -1,7 +1,10 @@
 """Claims: a run that cannot work is refused in a sentence before anything large is read, and importing the package costs nothing."""
 
+import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -252,3 +255,34 @@ def test_clips_of_another_vae_or_without_empty_caption_are_named(tmp_path):
     assert run_training(
         LORA, read_config(write_config(tmp_path, steps=1, extra="data.caption_dropout = 0.0"))
     ).finished
+
+
+def strings_of(source: Path) -> set[str]:
+    """All texts in a Python file; what is put into them is an ellipsis."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = ["…" if isinstance(part, ast.FormattedValue) else part.value for part in node.values]
+            found.add(re.sub("…+", "…", "".join(parts)).strip())
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value.strip())
+    return found
+
+
+def test_the_table_of_the_docs_says_what_training_says():
+    page = (
+        (ROOT / "docs" / "TRAINING.md")
+        .read_text("utf-8")
+        .partition("## What is refused")[2]
+        .partition("\n## ")[0]
+    )
+    rows = [
+        line.strip("| ").split(" | ")
+        for line in page.splitlines()
+        if line.startswith("| ") and "**" not in line
+    ]
+    sources = [*(ROOT / "pusa_core" / "training").glob("*.py"), ROOT / "nodes" / "host" / "training.py"]
+    said = set().union(*map(strings_of, sources))
+    sentences = [cells[-1] for cells in rows[1:]]
+    assert len(sentences) > 50
+    assert [sentence for sentence in sentences if sentence not in said] == []
