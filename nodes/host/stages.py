@@ -76,9 +76,10 @@ class Stages(Feature):
         return tuple(stage.model for stage in self.stages[1:])
 
     def check(self, patcher: Any) -> None:
+        of_first = {one.fingerprint for one in features_of(patcher)}
         for model in self.models_inside():
             for one in features_of(model):
-                if one.of_whole_runs:
+                if one.of_whole_runs and one.fingerprint not in of_first:
                     raise PusaError(
                         f"{one.name} acts on a whole run, and on a later model it would do nothing. Connect it after {self.name}, or before it to "
                         "the first model."

@@ -199,6 +199,9 @@ def test_progressive_on_a_later_model_alone_is_refused(pack, load_tiny_wan, swit
         switch(load_tiny_wan(10), later)
     with pytest.raises(PusaError, match="Connect it after Pusa Stages"):
         pack["PusaStages"].execute(load_tiny_wan(10), later, 0.5)
+    assert switch(pack["PusaProgressive"].execute(load_tiny_wan(10), "1/2", 0.5)[0], later), (
+        "the same on both"
+    )
 
 
 @pytest.mark.parametrize("rolled", ["high", "low"])
@@ -319,7 +322,7 @@ def test_prompts_of_several_times_are_refused_by_one_run(pack, load_tiny_wan, sa
     timed = pack["PusaPromptTime"].execute
     two = timed(prompt(3), 2.0, timed(prompt(1), 0.0)[0])[0]
     with pytest.raises(
-        PusaError, match=r"The prompts begin at 0, 2 s \(Prompt at Time\).*Connect them to Pusa Long Video"
+        PusaError, match=r"The prompts begin at 0, 2 s \(Prompt at Time\).*Connect them to Long Video"
     ):
         sampled(load_tiny_wan(), video_latent(GIVEN), two)
     one = sampled(load_tiny_wan(), video_latent(GIVEN), timed(prompt(1), 2.0)[0])

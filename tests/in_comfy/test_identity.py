@@ -42,8 +42,14 @@ def behind_a_switch(pack, load, name, value):
     return BUILDERS[name](pack, switched, value)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
-@pytest.mark.parametrize("where", ["one model", "after the switch", "in the low-noise expert"])
+PLACES = ("one model", "after the switch", "in the low-noise expert")
+CASES = [
+    (where, name) for where in PLACES for name in BUILDERS if (where, name) != (PLACES[2], "Pusa Progressive")
+]
+"""That one is refused: it acts on whole runs (test_behind_stages.py)."""
+
+
+@pytest.mark.parametrize(("where", "name"), CASES)
 def test_another_setting_is_another_identity(pack, load_tiny_wan, name, where):
     def identity(value):
         if where == "one model":
