@@ -38,7 +38,7 @@ def waiting_clips(folder: str, dataset: str, at_most: int, skip_bad: bool) -> tu
         raise PusaError(" ".join(bad) + ' Or set bad_clips to "skip".')
     missing = [source for source in sources if not cache_path(dataset, source.name).is_file()]
     skipped = skipped_of(dataset)
-    unfit = skipped.of(missing)
+    unfit = skipped.of(missing) if skip_bad else {}
     waiting = [source for source in missing if source.name not in unfit]
     taken = waiting[: at_most or len(waiting)]
     told = f"{len(taken)} of {len(sources)} clips are taken, {len(waiting) - len(taken)} are left for later runs."

@@ -17,6 +17,7 @@ from .bases import BASES
 from .cache_files import ClipEntry, damaged_content
 from .config import TrainingConfig
 from .devices import Devices, refuse_together
+from .loop import STOP
 from .packages import package
 
 LOCK = "run.lock"
@@ -147,6 +148,7 @@ def only_run(folder: Path, devices: Devices) -> Iterator[None]:
         with suppress(filelock.Timeout):
             lock.acquire(timeout=0)
             held = True
+            (folder / STOP).unlink(missing_ok=True)  # of a run that was killed
     refuse_together(
         devices,
         devices.rank == 0 and not held,

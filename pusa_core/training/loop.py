@@ -71,8 +71,6 @@ def train(
     """
     store = Checkpoints(run.folder / CHECKPOINTS, run.keep)
     stop_file = run.folder / STOP
-    if run.devices.rank == 0:
-        stop_file.unlink(missing_ok=True)
     averages = {name: value.detach().clone() for name, value in run.trained.items()} if run.ema else {}
     step, history, spent = _restore(run, store, averages)
     started, recent, every = time.monotonic() - spent, [], max(1, run.steps // LOG_POINTS)

@@ -79,7 +79,8 @@ def _train(kind: str, config: TrainingConfig, folder: Path, launched: Launched) 
     )
     if launched.count > 1:
         progress.say(
-            f"To stop it: python -m pusa_core.training stop {folder}. Ctrl+C gives the processes 30 seconds to end the step and save."
+            f"To stop it, run the same command in another terminal with: stop {folder}. Ctrl+C gives several processes 30 seconds to end the step "
+            "and save."
         )
     prepared = prepare(kind, config, base, launched)
     run = Run(

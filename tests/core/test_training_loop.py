@@ -128,7 +128,6 @@ def test_a_file_named_stop_ends_a_run_after_its_step_and_is_gone_when_it_goes_on
     assert (stopped.step, stopped.finished) == (4, False)
     assert not (tmp_path / STOP).exists()
     assert Checkpoints(tmp_path / CHECKPOINTS).steps() == [4, 2]
-    (tmp_path / STOP).touch()  # asked for while nothing ran
     again = run_of(tmp_path, 6)
     assert train(again, gradients(again)).finished
 

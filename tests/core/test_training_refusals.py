@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -194,16 +195,19 @@ def test_a_torch_that_cannot_share_out_a_lora_is_said_before_the_base_is_read(
 def test_two_runs_cannot_share_a_folder_and_stop_ends_the_one_that_runs(tmp_path, capsys):
     pytest.importorskip("accelerate", reason="requirements-train.txt is not installed")
     from pusa_core.training.__main__ import main
+    from pusa_core.training.checks import is_running
+    from pusa_core.training.loop import STOP
 
     config = write_project(tmp_path, steps=100000)
     assert main(["stop", str(tmp_path / "run")]) == 1
     assert "No training runs in" in capsys.readouterr().err
-    running = start("lora", config)
-    for line in running.stderr:
-        if "/100000 " in line:
-            break
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / STOP).touch()  # left by a run that was killed
+    running, deadline = start("lora", config), time.monotonic() + 60
+    while not is_running(tmp_path / "run") and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert "Another training runs in" in told_by(config, capsys)
-    assert main(["stop", str(tmp_path / "run")]) == 0
+    assert main(["stop", str(tmp_path / "run")]) == 0  # perhaps before its first step
     said = running.communicate(timeout=60)[1]
     assert running.returncode == 0
     assert "Stopped and saved at step" in said

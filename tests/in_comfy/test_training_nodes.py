@@ -123,6 +123,7 @@ def test_a_clip_that_was_skipped_is_not_taken_again_until_it_changes(pack, folde
     assert status[0] == "All 2 clips that can be used are cached in output/pusa_training/set."
     assert status[1].startswith("skipped short: short has 4 frames")
     assert status[2] == "Delete pusa_training/set/skipped.json to try the skipped ones again."
+    assert take(pack)[2] == ["short"], "set to stop, it is tried again, and stops"
     write_video(clips / "short.mp4", steady(40), width=64, height=48)
     os.utime(clips / "short.mp4", (time.time() + 10,) * 2)
     assert run()[0] == ["short"]
