@@ -66,7 +66,8 @@ def test_a_folder_is_cached_clip_by_clip_and_what_is_there_is_left_out(pack, fol
     assert said[1].startswith("skipped short: ")
     assert "the shortest length asked for is 17" in said[1]
     assert said[2].endswith("latent 16 x 1 x 6 x 8")
-    assert take(pack)[3].startswith("All 2 clips that can be used are cached")
+    assert take(pack)[2] == ["short"]
+    assert take(pack, bad_clips="skip")[3].startswith("All 2 clips that can be used are cached")
     found = find_clips([folders / "output" / "pusa_training" / "set"], "stop", print)
     assert [entry.caption for entry in found] == ["a cat", "a still"]
 
