@@ -236,7 +236,7 @@ class Gradients:
 
 
 def identity(kind: str, config: TrainingConfig, hashed: str, weights: str) -> dict[str, Any]:
-    """What decides the numbers of a run; learning rate, length, devices and saving may change while it is interrupted."""
+    """What must stay while a run is interrupted; the optimizer's numbers, precision, length, devices and saving may change."""
     return {
         "kind": kind,
         "base": config.model.base,
