@@ -200,6 +200,11 @@ def sound_under(sound: SoundUse | None, plan: Plan) -> Audio | None:
         raise PusaError(
             f"sound.file is {sound.file!r}, which has no sound. Choose a file that has, or take sound out."
         )
+    length = audio.waveform.shape[-1] / audio.sample_rate
+    if sound.start >= length:
+        raise PusaError(
+            f"sound.from is {sound.start:g} s, but {sound.file} ends after {length:.2f} s, so nothing would be heard. Use a smaller one."
+        )
     start = -Fraction(sound.start).limit_denominator(100_000)
     return lay_under([SoundPiece(audio, start)], plan.frames / check_rate(plan.fps))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...pusa_core.digest import digest
 from .features import features_of, others_hooks, others_object_patches
-from .parameters import original_parameters, pieces
+from .parameters import as_loaded, original_parameters, pieces
 
 
 def model_identity(model: Any) -> str:
@@ -47,13 +47,15 @@ def vae_identity(vae: Any) -> str:
 
 
 def text_encoder_identity(clip: Any) -> str:
-    """A name of a CLIP's weights and the patches on them; another pack's without ComfyUI's parts counts by its class and settings."""
+    """A name of a CLIP's weights as loaded, the patches and hooks on them; another pack's without ComfyUI's parts counts by its class and settings."""
     model, patcher = getattr(clip, "cond_stage_model", None), getattr(clip, "patcher", None)
     if model is None or patcher is None:
         return digest(clip, sampled=True)
-    names = ("layer_idx", "tokenizer_options", "apply_hooks_to_conds", "use_clip_schedule")
-    settings = [getattr(clip, name, None) for name in names]
-    return digest([model.state_dict(), patcher.patches, settings], sampled=True, name_of=_name_of)
+    settings = getattr(clip, "layer_idx", None), getattr(clip, "tokenizer_options", None)
+    parts = [model.state_dict() | as_loaded(patcher), patcher.patches, settings]
+    hooks = [getattr(clip, name, None) for name in ("apply_hooks_to_conds", "use_clip_schedule")]
+    hooks.append(getattr(patcher, "forced_hooks", None))
+    return digest(parts + ([hooks] if any(hooks) else []), sampled=True, name_of=_name_of)
 
 
 def value_identity(value: Any) -> str:

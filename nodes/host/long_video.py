@@ -36,9 +36,10 @@ from ...pusa_core.project.straight import (
     forget_other_finished,
     of_earlier_version,
     straight_folder,
+    straight_folder_of,
     straight_plan,
 )
-from .folders import output_file
+from .folders import output_file, output_folder
 from .identity import model_identity, vae_identity, value_identity
 from .models import base_of, check_vae
 from .samplers import build_sampler
@@ -177,7 +178,9 @@ def make_long_video(request: LongVideoRequest, metadata: Mapping[str, Any]) -> L
     plan = straight_plan(windows, guidance, defaults, texts.prompts)
     path, name, subfolder = output_file(request.filename_prefix, request.width, request.height, ".mp4")
     studio = LongStudio(request, sampling, guidance, texts, plan)
-    folder = straight_folder(path.parent, name, studio.shared_identity())
+    identity = studio.shared_identity()
+    begun = straight_folder_of(output_folder(), request.filename_prefix, identity)
+    folder = begun or straight_folder(path.parent, name, identity)
     with folder.taken():
         if not request.resume:
             folder.forget()

@@ -11,19 +11,23 @@ DIT = "diffusion_model."
 
 
 def original_parameters(model: Any) -> dict[str, Tensor]:
-    """The diffusion model's parameters by their names in the MODEL (diffusion_model.blocks.0...), as loaded. Copies nothing.
+    """The diffusion model's parameters by their names in the MODEL (diffusion_model.blocks.0...), as loaded. Copies nothing."""
+    return {name: weight for name, weight in as_loaded(model).items() if name.startswith(DIT)}
+
+
+def as_loaded(patcher: Any) -> dict[str, Tensor]:
+    """All parameters of a patcher's model, also while LoRAs and hooks are merged into them. Copies nothing.
 
     As ModelPatcher.get_key_patches, which goes by the state dict: GGUF loaders and ComfyUI's quantised layers put names there
     that are no parameters.
     """
     originals = {}
-    for name, parameter in model.model.named_parameters(remove_duplicate=False):
-        if name.startswith(DIT):
-            patched, hooked = model.backup.get(name), model.hook_backup.get(name)
-            if patched is not None:
-                originals[name] = patched.weight  # a hook's backup of it would hold the LoRAs
-            else:
-                originals[name] = parameter if hooked is None else hooked[0]
+    for name, parameter in patcher.model.named_parameters(remove_duplicate=False):
+        patched, hooked = patcher.backup.get(name), patcher.hook_backup.get(name)
+        if patched is not None:
+            originals[name] = patched.weight  # a hook's backup of it would hold the LoRAs
+        else:
+            originals[name] = parameter if hooked is None else hooked[0]
     return originals
 
 

@@ -72,7 +72,8 @@ def stitch(
     shown_first, shown_second = (
         _shots(clip, source, generated_rate) for clip, source in ((first, FIRST), (second, SECOND))
     )
-    _check_first(shown_first, first, overlap_frames, generated_rate)
+    for shots, source in ((shown_first, FIRST), (shown_second, SECOND)):
+        _check_overlap(shots, source, overlap_frames, generated_rate)
     begin = Fraction(0)  # of the generated frames
     if first:
         begin = Fraction(_count(shown_first, generated_rate) - overlap_frames) / generated_rate
@@ -225,9 +226,9 @@ def _check(
         )
 
 
-def _check_first(shots: list[Shot], first: Clip | None, overlap: int, generated_rate: Fraction) -> None:
-    if first is not None and (count := _count(shots, generated_rate)) < overlap:
+def _check_overlap(shots: list[Shot], source: str, overlap: int, generated_rate: Fraction) -> None:
+    if shots and (count := _count(shots, generated_rate)) < overlap:
         raise PusaError(
-            f"overlap_frames is {overlap}, the first clip has only {count} frames at {float(generated_rate):g} per second. "
+            f"overlap_frames is {overlap}, {source} has only {count} frames at {float(generated_rate):g} per second. "
             "Use the context_frames the video was made with."
         )

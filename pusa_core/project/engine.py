@@ -150,15 +150,13 @@ class ProjectRun:
         """One candidate of a window that is not locked."""
         there = self.folder.part(window.id, candidate)
         owns = own_identities(self.plan, window, candidate, self.studio)
-        if there is not None and there.facts.own in owns and window.index and window.begins_anew:
-            self._note(window, candidate, KEPT, there)  # after a bridge, which leads to it as it is
-            return there
         draft = self._draft(window, candidate)
         for own, followed in self._ways(there, owns, draft):
-            need = self._need(window, own, owns, followed, there)
-            if there is not None and there.facts.identity == need.identity:
-                self._note(window, candidate, KEPT, there)
-                return there
+            for link in self._links(window, there):
+                need = self._need(window, own, owns, followed, there, link)
+                if there is not None and there.facts.identity == need.identity:
+                    self._note(window, candidate, KEPT, there)
+                    return there
         self._note(window, candidate, RUNNING, None)
         made = make_window(self.plan, window, candidate, self._with_draft(need.around, draft), self.studio)
         part = self._write(window, candidate, made, need)
@@ -182,6 +180,14 @@ class ProjectRun:
                 ways.insert(0, (there.facts.own, before))
         return list(dict.fromkeys(ways))
 
+    def _links(self, window: PlannedWindow, there: Part | None) -> list[str | None]:
+        """Names of frames before a window that a part may have been made from to be kept, the last None: those that lie there now.
+
+        A bridge leads to the window after it as that is, whatever was before it when it was made.
+        """
+        after_a_bridge = window.index and window.begins_anew
+        return [there.facts.given, None] if there is not None and after_a_bridge else [None]
+
     def _need(
         self,
         window: PlannedWindow,
@@ -189,13 +195,15 @@ class ProjectRun:
         owns: tuple[str, str],
         followed: tuple[str, float] | None,
         there: Part | None,
+        earlier: str | None = None,
     ) -> _Need:
+        """earlier: the name of other frames before the window than those that lie there now."""
         before = None if window.begins_anew else self.ensure(window.index - 1)
         given = None if before is None else before.tail(window.shared)
         opening = None if window.index else self.opening
-        link = frames_identity(given if given is not None else opening)
+        link = frames_identity(given if given is not None else opening) if earlier is None else earlier
         anchor, reference = "", self._reference(window)
-        if self.plan.anchor is not None and given is not None:
+        if self.plan.anchor is not None and (given is not None or earlier):
             anchor = f"{self.studio.file_identity(self.plan.anchor.picture)} {self.plan.anchor.multiplier}"
         identity = full_identity(own, link, "", anchor, followed, reference)
         head = self._head(window, identity, there)
@@ -221,11 +229,10 @@ class ProjectRun:
         locked = self.locked(following)
         if locked is None or self.plan.base.latent_frame_count(window.after) < 2:
             return None
-        fits = locked.facts.before == plain or (
-            there is not None
-            and there.facts.identity == plain
-            and frames_identity(there.tail(window.after)) == locked.facts.given
-        )
+        shares_as_many = locked.facts.shared in (None, window.after)
+        fits = locked.facts.before == plain and shares_as_many
+        if there is not None and there.facts.identity == plain:
+            fits = frames_identity(there.tail(window.after)) == locked.facts.given
         return None if fits else locked.head(window.after)
 
     def _reference(self, window: PlannedWindow) -> ColourStatistics | None:
@@ -263,6 +270,7 @@ class ProjectRun:
             "right_seam": made.right_seam,
             "drafted": need.followed is not None,
             "followed": need.followed,
+            "shared": window.shared,
         }
         colours = window_statistics(made.frames, self.plan.base)
         return self.folder.write(
@@ -301,7 +309,19 @@ class ProjectRun:
         )
         seams = [f"{value:.2f}" for value in (facts.left_seam, facts.right_seam) if value is not None]
         jump = f", jump at the seam{'s' * (len(seams) > 1)} {' and '.join(seams)}" if seams else ""
+        if self._is_cut(index):
+            jump = ", does not continue the window before, which is locked too: take one of the two locks out, or put a bridge between them"
         return f"{window.id}, {window.frames}{of}, seed {facts.seed}, {self.states[index, candidate]}{', after the draft' * facts.drafted}{jump}"
+
+    def _is_cut(self, index: int) -> bool:
+        """Whether a locked window follows another locked one that it was not made after, or shares other frames with."""
+        window = self.plan.windows[index]
+        if window.begins_anew or self.states.get((index, window.text.chosen)) != LOCKED:
+            return False
+        before = self.plan.windows[index - 1]
+        if self.states.get((index - 1, before.text.chosen)) != LOCKED:
+            return False
+        return frames_identity(self.parts[index - 1].tail(window.shared)) != self.parts[index].facts.given
 
     def write_record(self, text: Any) -> None:
         """project.json as far as the project is."""

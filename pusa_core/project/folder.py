@@ -54,6 +54,7 @@ class PartFacts:
     drafted: bool  # whether it followed a draft
     sha256: str  # of the video file
     followed: tuple[str, float] | None = None  # which draft (its sha256) and how; older parts do not tell
+    shared: int | None = None  # frames it shares with the window before; older parts do not tell
 
     @property
     def shape(self) -> tuple[int, int, int, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from .text import BEFORE, OFF, AnchorUse, Key, Project, WindowText
 
 END, ANCHOR = "end", "anchor"
 """What the pictures of a Guidance are called in its project, which names pictures where others name files."""
+
+TOKEN = re.compile(r"%\w+%")
+"""What ComfyUI replaces in a file's prefix: %year%, %month%, %minute% and the like."""
 
 FOLDER = re.compile(r"(.+)\.[0-9a-f]{16}\.parts")
 
@@ -77,6 +81,18 @@ def straight_plan(
 def straight_folder(beside: Path, name: str, identity: str) -> ProjectFolder:
     """The folder of the parts of a video. identity: a name of what all of its windows share."""
     return ProjectFolder(beside / f"{name}.{identity}.parts", precision=torch.float32)
+
+
+def straight_folder_of(output: Path, prefix: str, identity: str) -> ProjectFolder | None:
+    """The newest folder of parts that a prefix with a date or a time in it (%year%, %minute%) gave a video of this identity, or None."""
+    texts = TOKEN.split(prefix)
+    if len(texts) == 1:
+        return None
+    pattern = f"{'*'.join(map(glob.escape, texts))}.{identity}.parts"
+    found = [path for path in output.glob(pattern.lstrip("/\\")) if path.is_dir()]
+    if not found:
+        return None
+    return ProjectFolder(max(found, key=lambda path: path.stat().st_mtime), precision=torch.float32)
 
 
 def forget_other_finished(folder: ProjectFolder) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn, TypeVar
@@ -131,6 +133,8 @@ def read_project(text: str) -> Project:
             f"project is no JSON: {error.msg} in line {error.lineno}, column {error.colno}. Mend it there, or empty it and begin "
             f'with {{"version": {VERSION}, "windows": [{{"id": "w1", "prompt": "..."}}]}}.'
         ) from None
+    except ValueError as error:
+        raise PusaError(f"project has a number that no project has ({error}). Mend it there.") from None
     except RecursionError:
         raise PusaError("project is nested far deeper than any project. Paste its text again.") from None
     found = _Entry("project", value)
@@ -252,7 +256,8 @@ def _check_together(project: Project) -> None:
         raise PusaError(
             f"only is {project.only!r}, but no window has this id. Write the id of one of windows."
         )
-    for earlier, later in zip(project.prompts, project.prompts[1:], strict=False):
+    timed = sorted(project.prompts, key=lambda one: one.at)
+    for earlier, later in itertools.pairwise(timed):
         if later.at == earlier.at:
             raise PusaError(f"Two prompts hold from second {later.at:g}. Give each a second of its own.")
 
@@ -385,7 +390,7 @@ def _one_of(choices: tuple[str, ...]) -> Check:
 
 
 def _within(value: float, least: float, most: float | None) -> bool:
-    return least <= value and value < float("inf") and (most is None or value <= most)
+    return least <= value <= sys.float_info.max and (most is None or value <= most)
 
 
 def _range(least: float, most: float | None) -> str:

@@ -681,3 +681,76 @@ def test_memory_holds_one_window_however_many_there_are(tmp_path):
     run(tmp_path / "film", text(*[{} for _ in range(32)]), studio)
     assert len(studio.held) == 32
     assert max(studio.held) < 1.5 * studio.held[1]
+
+
+@pytest.mark.parametrize(("first", "then"), [({}, {"overlap": 5}), ({"overlap": 5}, {})])
+def test_the_window_before_a_locked_one_is_made_anew_where_they_share_other_frames(tmp_path, first, then):
+    layout = {"overlap": 9, "window": 21}
+    run(tmp_path / "film", text({}, {}, first, {}, **layout), FlatStudio())
+    changed = text({}, {}, {**then, "lock": True}, {}, **layout)
+    assert remade(tmp_path / "film", changed) == ["w2"]
+    done = run(tmp_path / "film", changed, studio := FlatStudio())
+    assert studio.made == []
+    shared = done.plan.windows[2].shared
+    assert (done.parts[1].tail(shared) - done.parts[2].head(shared)).abs().max() < 0.02
+
+
+def test_two_locked_windows_that_do_not_continue_one_another_are_said(tmp_path):
+    layout = {"overlap": 9, "window": 21}
+    run(tmp_path / "film", text({}, {}, {}, {}, **layout), FlatStudio())
+    locked = {"lock": True}
+    as_made = run(tmp_path / "film", text({}, locked, locked, {}, **layout), FlatStudio())
+    assert "does not continue" not in as_made.report()
+    other = run(tmp_path / "film", text({}, locked, {**locked, "overlap": 5}, {}, **layout), FlatStudio())
+    (line,) = [line for line in other.report().splitlines() if line.startswith("w3")]
+    assert line.endswith(
+        "does not continue the window before, which is locked too: take one of the two locks out, or put a bridge between them"
+    )
+    gone = json.loads(text({}, locked, {}, {**locked}, **layout))
+    del gone["windows"][2]
+    cut = run(tmp_path / "film", json.dumps(gone), FlatStudio())
+    assert "w4" in [line[:2] for line in cut.report().splitlines() if "does not continue" in line]
+
+
+def test_the_window_after_a_bridge_is_made_anew_with_what_changes_for_all_windows(tmp_path):
+    def first_colours(**first):
+        return text(first, {"bridge": True}, {}, {}, colour="first")
+
+    run(tmp_path / "film", first_colours(), FlatStudio())
+    assert remade(tmp_path / "film", first_colours()) == []
+    assert "w3" in remade(tmp_path / "film", first_colours(seed=77, prompt="another"))
+
+    def anchored(number):
+        return text({}, {"bridge": True}, {}, {}, colour="anchor", anchor={"picture": f"{number}.png"})
+
+    run(tmp_path / "anchored", anchored(3), FlatStudio())
+    assert remade(tmp_path / "anchored", anchored(3)) == []
+    assert "w3" in remade(tmp_path / "anchored", anchored(8))
+
+
+def test_the_window_after_a_bridge_follows_its_draft_as_closely_as_is_set(tmp_path):
+    project = text({}, {"bridge": True}, {}, {})
+    run(tmp_path / "film", project, FlatStudio(size=8), in_draft=True)
+    draft = Draft(ProjectFolder(tmp_path / "film", draft=True), FlatStudio(size=8), 0.6)
+
+    def made(draft):
+        run(tmp_path / "film", project, studio := FlatStudio(), draft)
+        return [name for name, _ in studio.made]
+
+    assert len(made(draft)) == 4
+    assert made(draft) == []
+    assert "w3" in made(replace(draft, multiplier=0.9))
+
+
+def test_the_window_after_a_bridge_leads_into_a_locked_one_that_comes_to_lie_behind_it(tmp_path):
+    run(tmp_path / "film", text({}, {"bridge": True}, {}, {}, {"seed": 3}), FlatStudio())
+    project = json.loads(text({}, {"bridge": True}, {}, {}, {"seed": 3, "lock": True}))
+    del project["windows"][3]
+    assert "w3" in remade(tmp_path / "film", json.dumps(project))
+
+
+def test_a_window_stays_as_it_is_where_the_one_before_it_becomes_a_bridge(tmp_path):
+    anchor = {"colour": "anchor", "anchor": {"picture": "3.png"}}
+    for name, more in (("plain", {}), ("anchored", anchor), ("first", {"colour": "first"})):
+        run(tmp_path / name, text({}, {}, {}, **more), FlatStudio())
+        assert remade(tmp_path / name, text({}, {"bridge": True}, {}, **more)) == ["w2"]

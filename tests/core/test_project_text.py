@@ -64,6 +64,9 @@ def test_a_project_is_read_with_its_defaults():
         (text(colour="red"), 'colour is "red"; use one of before, first, anchor, off'),
         (text(only="w2"), "only is 'w2', but no window has this id"),
         (text(future=1), "future is not known. project takes: anchor, clips"),
+        (text(prompts=[{"at": 0, "text": "a"}, {"at": 5, "text": "b"}, {"at": 0, "text": "c"}]), "Two prompts hold from second 0"),
+        (text(prompts=[{"at": 10**400, "text": "a"}]), r"prompts\[0\].at is 1000"),
+        (text({"seed": 7}).replace("7", "7" * 5000), "project has a number that no project has"),
     ],
 )  # fmt: skip
 def test_a_project_that_is_wrong_gets_a_sentence_with_the_place(typed, words):

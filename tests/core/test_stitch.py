@@ -210,6 +210,14 @@ def test_what_cannot_be_joined_is_said(arguments, sentence):
         stitch(footage(0, 16), numbered(0, 29), None, **arguments)
 
 
+@pytest.mark.parametrize("frames", [1, 5, 12])
+def test_a_second_clip_that_is_shorter_than_the_overlap_is_refused_and_no_generated_frame_lost(frames):
+    with pytest.raises(
+        PusaError, match=f"overlap_frames is 13, the second clip has only {frames} frames at 16"
+    ):
+        stitch(None, numbered(0, 29), footage(0, frames), overlap_frames=13)
+
+
 def test_a_loop_without_its_clip_and_empty_footage_are_refused():
     with pytest.raises(PusaError, match="A loop closes the clip in first"):
         stitch(None, numbered(0, 29), None, loop=True)

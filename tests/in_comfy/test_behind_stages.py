@@ -8,6 +8,7 @@ import comfy.hooks
 import folder_paths
 import pytest
 import torch
+from comfy.model_patcher import ModelPatcher
 
 from comfyui_pusa.nodes.host.identity import text_encoder_identity, value_identity
 from comfyui_pusa.nodes.host.pusa_alpha import with_pusa_alpha
@@ -351,13 +352,38 @@ def test_a_long_video_keeps_windows_of_the_same_hook_lora_alone(long_video):
     assert "kept" not in long_video(with_hook_lora(5.0))
 
 
-def test_hooks_on_a_text_encoder_count_in_its_name():
-    clip = SimpleNamespace(
-        cond_stage_model=torch.nn.Linear(2, 2), patcher=SimpleNamespace(patches={}), layer_idx=None, tokenizer_options={},
-        apply_hooks_to_conds=None, use_clip_schedule=False,
+def text_encoder():
+    """What ComfyUI's CLIP is to text_encoder_identity: a model behind its patcher, and settings."""
+    layer = torch.nn.Linear(4, 4)
+    torch.nn.init.constant_(layer.weight, 0.5), torch.nn.init.constant_(layer.bias, 0.1)
+    model = torch.nn.ModuleDict({"layer": layer})
+    patcher = ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+    return SimpleNamespace(
+        cond_stage_model=model, patcher=patcher, layer_idx=None, tokenizer_options={}, apply_hooks_to_conds=None, use_clip_schedule=False
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["apply_hooks_to_conds", "forced_hooks"])
+def test_hooks_on_a_text_encoder_count_in_its_name(place):
+    clip = text_encoder()
     names = [text_encoder_identity(clip)]
     for strength in (0.5, 0.9):
-        clip.apply_hooks_to_conds = with_hook_lora(strength)[0][1]["hooks"]
+        setattr(
+            clip if place == "apply_hooks_to_conds" else clip.patcher,
+            place,
+            with_hook_lora(strength)[0][1]["hooks"],
+        )
         names.append(text_encoder_identity(clip))
     assert len(set(names)) == 3
+
+
+def test_a_text_encoder_has_the_same_name_while_a_lora_is_merged_into_it():
+    clip = text_encoder()
+    plain = text_encoder_identity(clip)
+    clip.patcher.add_patches({"layer.weight": ("diff", (torch.full((4, 4), 0.25),))})
+    patched = text_encoder_identity(clip)
+    clip.patcher.patch_model()
+    assert float(clip.cond_stage_model["layer"].weight[0, 0]) == 0.75
+    assert text_encoder_identity(clip) == patched != plain
+    clip.patcher.unpatch_model()
+    assert text_encoder_identity(clip) == patched

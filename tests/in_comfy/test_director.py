@@ -277,6 +277,10 @@ def test_the_sound_lies_under_the_whole_video(direct, folders, film):
     assert heard.waveform[:, 2000:20000].abs().max() > 0.3
     assert heard.waveform[:, 30000:].abs().max() < 0.01, "half a second of music was left"
     assert len(clip_of_file(film / "first.mp4").all(None)) == 29
+    with pytest.raises(
+        PusaError, match=r"sound.from is 60 s, but music.wav ends after 1.00 s, so nothing would be heard"
+    ):
+        direct(text({}, {}, sound={"file": "music.wav", "from": 60}))
 
 
 def test_the_browser_is_told_of_every_window(direct, monkeypatch):

@@ -1,5 +1,6 @@
 import json
 import shutil
+import time
 
 import av
 import comfy.model_management
@@ -253,6 +254,24 @@ def stop_at_step(monkeypatch, step: int) -> None:
             super().update_absolute(value, total, preview)
 
     monkeypatch.setattr(comfy.utils, "ProgressBar", Cancelled)
+
+
+def test_a_run_that_is_cancelled_before_midnight_goes_on_the_day_after(make, output, monkeypatch, sampled):
+    day = [0.0]
+    monkeypatch.setattr(folder_paths.time, "localtime", lambda *given: time.gmtime(day[0]))
+    dated = {"filename_prefix": "%year%-%month%-%day%/long [1]", "duration": 37.0}
+    with monkeypatch.context() as patched:
+        stop_at_step(patched, 3)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            make(**dated)
+    assert [path.parent.name for path in output.glob("*/*.parts")] == ["1970-01-01"]
+    sampled.clear()
+    day[0] = 86400.0
+    report = make(**dated).result[1]
+    assert report.count("kept") == 1
+    assert len(sampled) == 2
+    assert [path.parent.name for path in output.glob("*/*.mp4")] == ["1970-01-02"]
+    assert make(**dated, seed=4).result[1].count("kept") == 0, "another video begins anew"
 
 
 def test_a_cancelled_run_goes_on_to_the_same_file(make, output, monkeypatch, load_tiny_wan, load_tiny_vae):
