@@ -163,9 +163,9 @@ function checkTogether({ windows, prompts, colour, anchor, only }) {
   if (!isAbsent(only) && !windows.some((/** @type {any} */ { id }) => id === only)) {
     throw new PusaError(`only is ${quoted(only)}, but no window has this id. Write the id of one of windows.`);
   }
-  (prompts ?? []).forEach((/** @type {any} */ { at }, /** @type {number} */ i) => {
-    if (i > 0 && prompts[i - 1].at === at) throw new PusaError(`Two prompts hold from second ${at}. Give each a second of its own.`);
-  });
+  const starts = (prompts ?? []).map((/** @type {any} */ { at }) => at).sort((/** @type {number} */ a, /** @type {number} */ b) => a - b);
+  const twice = starts.find((/** @type {number} */ at, /** @type {number} */ i) => i > 0 && starts[i - 1] === at);
+  if (twice !== undefined) throw new PusaError(`Two prompts hold from second ${twice}. Give each a second of its own.`);
 }
 
 /**
