@@ -9,7 +9,6 @@ from ...pusa_core.doctor import Facts, ModelFacts
 from ...pusa_core.errors import PusaError
 from ...pusa_core.given_frames import filled_frames
 from ...pusa_core.graph import GraphFaults, GraphSettings, read_faults, read_graph
-from ...pusa_core.lora.experts import LoraFacts
 from .expert_switch import experts_of
 from .features import models_of
 from .lora_patches import lora_facts, loras_of_stages, parameter_shapes, patches_of_others
@@ -48,17 +47,16 @@ def gather(
 ) -> Facts:
     """The doctor's facts from ComfyUI's objects; changes none of them."""
     switch = experts_of(model)
-    after_switch = lora_facts(model)[len(lora_facts(switch.high)) :] if switch else ()
-    loras = [] if switch else loras_of_stages(model)
+    first, *later = (
+        replace(model_facts(one), loras=carried)
+        for one, carried in zip(models_of(model), loras_of_stages(model), strict=True)
+    )
     multipliers = latent.get("noise_multipliers")
     vectorized = multipliers_of(model)
     return Facts(
-        model=model_facts(model),
-        low_noise=model_facts(switch.low, after_switch) if switch else None,
-        later=tuple(
-            replace(model_facts(later), loras=tuple(carried))
-            for later, carried in zip(models_of(model)[1:], loras[1:], strict=False)
-        ),
+        model=first,
+        low_noise=later[0] if switch else None,
+        later=() if switch else tuple(later),
         boundary=switch.boundary if switch else Facts.boundary,
         high_noise_cfg=switch.high_cfg if switch else 0.0,
         low_noise_cfg=switch.low_cfg if switch else 0.0,
@@ -78,14 +76,14 @@ def gather(
     )
 
 
-def model_facts(model: Any, loras_after_switch: tuple[LoraFacts, ...] = ()) -> ModelFacts:
-    """What a MODEL is and what was loaded on it."""
+def model_facts(model: Any) -> ModelFacts:
+    """What a MODEL is and what was loaded on it itself."""
     shapes = parameter_shapes(model)
     return ModelFacts(
         refusal=_refusal(model),
         channels=model.get_model_object("latent_format").latent_channels,
         blocks=sum(name.endswith("self_attn.q.weight") and name.startswith("blocks.") for name in shapes),
-        loras=(*lora_facts(model), *loras_after_switch),
+        loras=lora_facts(model),
         other_patches=patches_of_others(model),
     )
 

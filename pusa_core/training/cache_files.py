@@ -276,17 +276,27 @@ def find_clips(folders: Iterable[Path], bad_clips: str, said: Callable[[str], No
                 found[path.resolve()] = read_entry(path)
             except PusaError as error:
                 if bad_clips == "stop":
-                    raise PusaError(f'{error} Or set data.bad_clips to "skip".') from error
+                    raise or_skip(error) from error
                 skipped.append(error)
                 said(f"skipped: {error}")
     if skipped and not found:
-        raise PusaError(f"None of the {len(skipped)} cache files can be used. The first: {skipped[0]}")
+        raise none_left(len(skipped), skipped[0])
     if not found:
         raise PusaError(
             f"There is no cached clip in {', '.join(map(str, folders))}. Write some with the node Pusa Training Clip "
             f"(files ending in {', '.join(SUFFIXES)} are read)."
         )
     return list(found.values())
+
+
+def or_skip(why: object) -> PusaError:
+    """What is said where a bad clip stops."""
+    return PusaError(f'{why} Or set data.bad_clips to "skip".')
+
+
+def none_left(count: int, why: object) -> PusaError:
+    """What is said where all clips are skipped; why: of the first."""
+    return PusaError(f"None of the {count} cache files can be used. The first: {why}")
 
 
 def damaged_content(entries: Iterable[ClipEntry]) -> dict[int, str]:

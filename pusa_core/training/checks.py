@@ -14,7 +14,7 @@ import torch
 from ..errors import PusaError
 from .base_weights import BaseWeights
 from .bases import BASES
-from .cache_files import ClipEntry, damaged_content
+from .cache_files import ClipEntry, damaged_content, none_left, or_skip
 from .config import TrainingConfig
 from .devices import Devices, refuse_together
 from .loop import STOP
@@ -78,12 +78,12 @@ def whole_clips(
     damaged = {int(place): sentence for text in texts for place, sentence in json.loads(text).items()}
     sentences = [damaged[place] for place in sorted(damaged)]
     if sentences and bad_clips == "stop":
-        raise PusaError(f'{sentences[0]} Or set data.bad_clips to "skip".')
+        raise or_skip(sentences[0])
     for sentence in sentences:
         said(f"skipped: {sentence}")
     whole = [entry for place, entry in enumerate(entries) if place not in damaged]
     if not whole:
-        raise PusaError(f"None of the {len(entries)} cache files can be used. The first: {sentences[0]}")
+        raise none_left(len(entries), sentences[0])
     return whole
 
 

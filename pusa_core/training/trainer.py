@@ -63,9 +63,7 @@ def run_training(kind: str, config: TrainingConfig) -> Outcome:
 
 def _train(kind: str, config: TrainingConfig, folder: Path, launched: Launched) -> Outcome:
     progress = TerminalProgress() if launched.rank == 0 else Progress()
-    entries = find_clips(
-        [Path(folder) for folder in config.data.folders], config.data.bad_clips, progress.say
-    )
+    entries = find_clips([Path(each) for each in config.data.folders], config.data.bad_clips, progress.say)
     base = open_base(Path(config.model.weights), config.model.base)
     check_clips(entries, base, config)
     check_machine(kind == FULL, config)
@@ -214,9 +212,11 @@ class Gradients:
             noise.append(draw_noise(clip.latent.shape, seed, step, sample))
             sigmas.append(drawn)
             learned.append(counted)
-            dropped = drops_caption(self.config.data.caption_dropout, seed, step, sample)
-            assert clip.empty is not None or not self.config.data.caption_dropout  # checks.py
-            contexts.append(clip.empty if dropped and clip.empty is not None else clip.context)
+            if drops_caption(self.config.data.caption_dropout, seed, step, sample):
+                assert clip.empty is not None  # check_clips
+                contexts.append(clip.empty)
+            else:
+                contexts.append(clip.context)
         if len({context.shape for context in contexts}) > 1:
             raise PusaError(
                 f"The captions of {', '.join(entry.path.name for entry in entries)} have text embeddings of different lengths, which cannot go "
